@@ -1,0 +1,38 @@
+# `make demo` and `make test` need Python 3.11 and a package index, and do all of their own set-up.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test test-slow lint format bench clean
+
+setup: $(VENV)/.installed
+
+# Installed anew when what is declared changes.
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/kerasuite demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+test-slow: setup
+	$(BIN)/python -m pytest -m 'slow or not slow'
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# DATA names an .npz with x_train, y_train, x_test, y_test.
+bench: setup
+	$(BIN)/python benchmarks/mnist_cnn.py --data $(or $(DATA),mnist)
+
+clean:
+	rm -rf $(VENV) build *.egg-info

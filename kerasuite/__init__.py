@@ -1,0 +1,10 @@
+"""Raw files to an evaluated, deployable Keras model, in one command."""
+
+__version__ = "0.1.0"
+
+
+def load(run_dir):
+    """A finished run: its Keras model, its predictor, its numbers. See `kerasuite.commands.load.Run`."""
+    from kerasuite.commands.load import load as load_run
+
+    return load_run(run_dir)

@@ -1,0 +1,35 @@
+"""`kerasuite evaluate`: the report of a finished run on other labelled data."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+from kerasuite import cli, config, devices, run_directory
+from kerasuite.errors import InputError
+
+
+def main(args: list[str]) -> int:
+    """Evaluate a run on the data that --data names; the last line printed is the directory of the report."""
+    parser = argparse.ArgumentParser(
+        "kerasuite evaluate",
+        description="Score a run's exported model, and its baselines, on labelled data that it has not seen, and write "
+        "the same report.",
+    )
+    parser.add_argument("run_dir", help="a finished run")
+    parser.add_argument("--data", required=True, help="labelled data, in any form that the run's pipeline takes")
+    parser.add_argument("--output", help="directory to make; RUN_DIR/evaluations/DATE_TIME if not given")
+    given = parser.parse_args(args)
+    run_dir = run_directory.open_finished(given.run_dir)
+    record = run_directory.read_json(run_dir / run_directory.CONFIG)
+    module = cli.pipeline(record["pipeline"])
+    settings = config.from_dict(module.Config, record["settings"], str(run_dir / run_directory.CONFIG))
+    folder = run_directory.create(given.output, run_dir / "evaluations")
+    devices.import_tensorflow()
+    try:
+        module.evaluate(settings, run_dir, given.data, folder)
+    except InputError:
+        shutil.rmtree(folder)
+        raise
+    print(folder)
+    return 0

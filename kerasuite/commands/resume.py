@@ -1,0 +1,33 @@
+"""`kerasuite resume`: go on with an interrupted run, to the very same weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from kerasuite import cli, config, run_directory
+from kerasuite.commands import run
+from kerasuite.errors import InputError
+
+
+def main(args: list[str]) -> int:
+    """Go on with the run in the directory that is the only argument."""
+    parser = argparse.ArgumentParser(
+        "kerasuite resume", description="Go on from a run's last checkpoint, with the run's own settings."
+    )
+    parser.add_argument("run_dir", type=Path, help="the directory of an interrupted run")
+    run_dir = parser.parse_args(args).run_dir
+    record = run_directory.read_json(run_dir / run_directory.CONFIG)
+    if not isinstance(record, dict) or not {"pipeline", "settings"} <= set(record):
+        raise InputError(f"{run_dir / run_directory.CONFIG} is not the settings of a run.")
+    if run_directory.is_finished(run_dir):
+        print("This run is finished; nothing to do.")
+    else:
+        module = cli.pipeline(record["pipeline"])
+        settings = config.from_dict(module.Config, record["settings"], str(run_dir / run_directory.CONFIG))
+        try:
+            run.go_on(run_dir, record["pipeline"], settings)
+        except KeyboardInterrupt as interrupt:
+            raise KeyboardInterrupt(f"Go on by: kerasuite resume {run_dir}") from interrupt
+    print(run_dir)
+    return 0

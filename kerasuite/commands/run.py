@@ -1,0 +1,108 @@
+"""`kerasuite run`: settings, run directory, then the pipeline, once for each seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import statistics
+import sys
+from pathlib import Path
+
+from kerasuite import cli, config, devices, run_directory
+from kerasuite.errors import InputError
+
+
+def main(args: list[str]) -> int:
+    """Run the pipeline that the first argument names; the last line printed is the run directory."""
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: kerasuite run NAME [--sample] [--config FILE] [settings]\n")
+        print("\n".join(f"  {name}  {line}" for name, line in cli.pipelines().items()))
+        print("\nkerasuite run NAME --help lists the settings of a pipeline.")
+        return 0
+    name = args[0]
+    module = cli.pipeline(name)
+    settings = config.parse(module.Config, module.SAMPLE, args[1:], f"kerasuite run {name}", module.__doc__)
+    print(start(name, settings))
+    return 0
+
+
+def script(path: str) -> None:
+    """What `python pipelines/NAME.py` does: the same as `kerasuite run NAME`; ends the process."""
+    sys.exit(cli.guarded(lambda: main([Path(path).stem, *sys.argv[1:]])))
+
+
+def start(name: str, settings: config.Settings) -> Path:
+    """Make a run directory and run the pipeline in it.
+
+    Raises:
+        InputError: the settings or the data cannot be used; then no run directory is left behind.
+    """
+    run_dir = run_directory.create(settings.output, Path("runs") / name)
+    begin(run_dir, name, settings)
+    try:
+        go_on(run_dir, name, settings)
+    except InputError:
+        if not any(run_dir.rglob(run_directory.CHECKPOINTS)):
+            shutil.rmtree(run_dir)
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise KeyboardInterrupt(f"What was done so far is kept. Go on by: kerasuite resume {run_dir}") from interrupt
+    return run_dir
+
+
+def begin(run_dir: Path, name: str, settings: config.Settings) -> None:
+    """Write the settings, the first file of a run."""
+    record = {
+        "pipeline": name,
+        "command": config.command(name, settings),
+        "settings": dataclasses.asdict(settings),
+    }
+    run_directory.write_json(run_dir / run_directory.CONFIG, record)
+
+
+def go_on(run_dir: Path, name: str, settings: config.Settings) -> None:
+    """Run, or go on with, what the run directory is for; finished seeds are left as they are."""
+    devices.import_tensorflow()
+    module = cli.pipeline(name)
+    if settings.seeds == 1:
+        module.run(settings, run_dir)
+        return
+    children = []
+    for seed in range(settings.seed, settings.seed + settings.seeds):
+        child = run_dir / f"seed_{seed}"
+        children.append(child)
+        if run_directory.is_finished(child):
+            continue
+        print(f"Seed {seed} ({len(children)} of {settings.seeds})", flush=True)
+        one = dataclasses.replace(settings, seed=seed, seeds=1, output=None)
+        child.mkdir(exist_ok=True)
+        begin(child, name, one)
+        module.run(one, child)
+    summary = summarise(children)
+    run_directory.write_json(run_dir / run_directory.SEEDS, summary)
+    for metric, numbers in summary["test"].items():
+        print(
+            f"{metric}: mean {numbers['mean']:.4f}, standard deviation {numbers['sd']:.4f} over {settings.seeds} seeds"
+        )
+
+
+def summarise(children: list[Path]) -> dict:
+    """Mean, median, standard deviation and range of each test metric over runs.
+
+    Returns:
+        {"pipeline", "runs": names, "test": {metric: {"mean", "median", "sd", "min", "max", "values"}}}
+    """
+    runs = [run_directory.read_json(child / run_directory.METRICS) for child in children]
+    table = {}
+    for metric in runs[0]["test"]:
+        values = [run["test"][metric]["value"] for run in runs]
+        table[metric] = {
+            "mean": statistics.fmean(values),
+            "median": statistics.median(values),
+            "sd": statistics.stdev(values),
+            "min": min(values),
+            "max": max(values),
+            "values": values,
+        }
+    names = [child.name for child in children]
+    return {"pipeline": runs[0]["pipeline"], "headline": runs[0]["headline"], "runs": names, "test": table}

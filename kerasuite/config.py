@@ -1,0 +1,178 @@
+"""A frozen dataclass of settings <-> command-line flags <-> config.json. Does not import TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import shlex
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from kerasuite.errors import InputError
+
+C = TypeVar("C", bound="Settings")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every pipeline can be told. A pipeline's own `Config` adds its data and its model."""
+
+    data: str
+    """Where the rows come from."""
+    output: str | None = None
+    """Run directory to make; runs/PIPELINE/DATE_TIME if not given."""
+    seed: int = 0
+    """Seed of the split, the initial weights, the order of rows and the augmentation."""
+    seeds: int = 1
+    """Number of runs, with seeds counting up from --seed; more than one: mean and spread are reported."""
+    epochs: int = 10
+    """Passes over the training rows at most."""
+    batch_size: int = 128
+    """Rows a step, over all devices together."""
+    patience: int = 5
+    """Epochs without a better validation loss before training stops; the best epoch's weights are kept."""
+    validation_fraction: float = 0.1
+    """Share of the training rows held out for validation where the data bring none."""
+    test_fraction: float = 0.15
+    """Share of all rows held out for the test where the data bring none."""
+    devices: str = "auto"
+    """auto (all GPUs, else the CPU), gpu:0,1 or cpu:2 (so many logical devices)."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of training; auto measures the model's own steps. Evaluation is always in float32."""
+    checkpoint_seconds: float = 30.0
+    """Seconds between checkpoints within an epoch; there is one at the end of each epoch too."""
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "seeds", "patience"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("validation_fraction", "test_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise InputError(f"{flag(name)} is {getattr(self, name)}; it must lie between 0 and 1.")
+        if self.seed < 0:
+            raise InputError(f"--seed is {self.seed}; it must be 0 or more.")
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a setting.
+
+    Example:
+        >>> flag("batch_size")
+        '--batch-size'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def parse(config_class: type[C], sample: dict[str, Any], args: list[str], prog: str, description: str) -> C:
+    """Settings from flags; defaults < `--sample` < `--config FILE` < the other flags.
+
+    Ends the process with status 2 where a flag is unknown (the nearest is suggested) or a value does not fit.
+    """
+    import tyro
+
+    # The two that choose the defaults are read first; the rest is tyro's.
+    chosen, rest = _take_flags(args)
+    values = dict(sample) if chosen["sample"] else {}
+    if chosen["config"]:
+        values |= _read(config_class, Path(chosen["config"]))
+    default = dataclasses.replace(config_class(), **values)
+    description += (
+        "\n\nTwo more flags choose what the defaults are: --sample (bundled data, settings for seconds) and "
+        "--config FILE (the config.json of a run, or a best.json). Other flags count on top of them."
+    )
+    return tyro.cli(config_class, default=default, args=rest, prog=prog, description=description)
+
+
+def _take_flags(args: list[str]) -> tuple[dict[str, Any], list[str]]:
+    chosen, rest = {"sample": False, "config": None}, []
+    queue = list(args)
+    while queue:
+        arg = queue.pop(0)
+        if arg == "--sample":
+            chosen["sample"] = True
+        elif arg == "--config":
+            if not queue:
+                raise InputError("--config needs a file: the config.json of a run, or a best.json.")
+            chosen["config"] = queue.pop(0)
+        elif arg.startswith("--config="):
+            chosen["config"] = arg.removeprefix("--config=")
+        else:
+            rest.append(arg)
+    return chosen, rest
+
+
+def _read(config_class: type[C], path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {path} cannot be read: {error}.") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"--config {path} is not JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise InputError(f"--config {path} holds a {type(values).__name__}; expected an object of settings.")
+    values = values.get("settings", values)
+    # A run's own place and number are not settings to repeat.
+    values.pop("output", None)
+    return dataclasses.asdict(from_dict(config_class, values, str(path)))
+
+
+def from_dict(config_class: type[C], values: dict[str, Any], source: str) -> C:
+    """Settings from a dictionary such as JSON gives.
+
+    Raises:
+        InputError: a name that is no setting, or a value of another type; says which, and in which source.
+    """
+    kinds = typing.get_type_hints(config_class)
+    for name, value in values.items():
+        if name not in kinds:
+            near = difflib.get_close_matches(name, kinds, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(kinds)}."
+            raise InputError(f"{source} has a setting {name!r}, which does not exist: {hint}")
+        if not _fits(value, kinds[name]):
+            raise InputError(f"{source}: {name} is {value!r}; expected {_spell(kinds[name])}.")
+    made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    return config_class(**made)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, each) for each in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(_fits(each, arguments[0]) for each in value)
+    if kind is type(None):
+        return value is None
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def _spell(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
+def changed(config: Settings) -> dict[str, Any]:
+    """The settings that differ from the defaults."""
+    default = type(config)()
+    pairs = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    return {name: value for name, value in pairs if value != getattr(default, name)}
+
+
+def command(pipeline: str, config: Settings) -> str:
+    """The command line that repeats a run."""
+    words = ["kerasuite", "run", pipeline]
+    for name, value in changed(config).items():
+        if name == "output":
+            continue
+        if isinstance(value, bool):
+            words.append(flag(name) if value else "--no-" + name.replace("_", "-"))
+        else:
+            words += [flag(name), *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    return shlex.join(words)

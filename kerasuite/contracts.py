@@ -1,0 +1,186 @@
+"""What passes between the rooms: Examples, Splits and Plan. Each is plain data; none needs TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from kerasuite.errors import InputError
+
+
+class RowIds(Sequence):
+    """Names of rows of an array, such as `x_train[17]`, each made when it is asked for.
+
+    Args:
+        source: what the rows are rows of.
+        rows: int array (n,), the row's number in the source.
+    """
+
+    def __init__(self, source: str, rows: np.ndarray):
+        self.source = source
+        self.rows = np.asarray(rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index):
+        if np.ndim(index) == 0 and not isinstance(index, slice):
+            return f"{self.source}[{self.rows[index]}]"
+        return RowIds(self.source, self.rows[index])
+
+
+class Skipped(NamedTuple):
+    """An input that could not be used, by name, with the reason."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Columns of equal length with random access: one row an example.
+
+    Args:
+        inputs: what the model reads, by column name; arrays of n rows.
+        labels: int array (n,), positions in class_names; None when there are no labels.
+        ids: n names, one an example: a path, or a source and its row. Strings or RowIds.
+        class_names: the name of each label.
+        groups: array (n,) of what belongs together (a patient, an object), or None.
+
+    Raises:
+        InputError: columns of unequal length, or labels outside class_names.
+
+    Example:
+        >>> examples = Examples({"image": np.zeros((3, 8, 8, 1), np.uint8)}, np.array([0, 1, 0]))
+        >>> len(examples), examples.ids[2], examples.class_names
+        (3, 'row[2]', ('0', '1'))
+    """
+
+    inputs: dict[str, np.ndarray]
+    labels: np.ndarray | None = None
+    ids: Sequence[str] | np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+    groups: np.ndarray | None = None
+
+    def __post_init__(self):
+        lengths = {name: len(column) for name, column in self.inputs.items()}
+        n = next(iter(lengths.values()))
+        if self.ids is None:
+            object.__setattr__(self, "ids", RowIds("row", np.arange(n)))
+        if self.labels is not None:
+            object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
+            if self.class_names is None:
+                names = tuple(map(str, range(np.max(self.labels, initial=-1) + 1)))
+                object.__setattr__(self, "class_names", names)
+        lengths["ids"] = len(self.ids)
+        for name in ("labels", "groups"):
+            if getattr(self, name) is not None:
+                lengths[name] = len(getattr(self, name))
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"The columns have unequal lengths: {lengths}. Each needs one entry an example.")
+        if self.labels is not None and n and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise InputError(
+                f"Labels run from {self.labels.min()} to {self.labels.max()}, but there are {len(self.class_names)} "
+                f"class names: labels are positions 0 to {len(self.class_names) - 1}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, indices: np.ndarray) -> Examples:
+        """The examples at these positions, in this order."""
+        pick = lambda column: None if column is None else column[indices]  # noqa: E731
+        return replace(
+            self,
+            inputs={name: column[indices] for name, column in self.inputs.items()},
+            labels=pick(self.labels),
+            ids=self.ids[indices],
+            groups=pick(self.groups),
+        )
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, label: str, id: str | None = None, group: str | None = None) -> Examples:
+        """Examples from a data frame (pandas or polars): every column that is not named here is an input.
+
+        Args:
+            frame: a data frame with `columns` and item access by column name.
+            label: the column of class names.
+            id: the column that names each row; row numbers if None.
+            group: the column of what belongs together.
+        """
+        absent = [name for name in (label, id, group) if name is not None and name not in list(frame.columns)]
+        if absent:
+            raise InputError(f"The frame has no column {', '.join(absent)}; it has {', '.join(frame.columns)}.")
+        names, labels = np.unique(np.asarray(frame[label]).astype(str), return_inverse=True)
+        columns = [name for name in frame.columns if name not in (label, id, group)]
+        return cls(
+            {name: _column(frame[name]) for name in columns},
+            labels.astype(np.int32),
+            None if id is None else np.asarray(frame[id]).astype(str),
+            tuple(names.tolist()),
+            None if group is None else np.asarray(frame[group]),
+        )
+
+
+def _column(values: Any) -> np.ndarray:
+    """An array of a frame's column; a column whose cells are arrays becomes one array of them."""
+    values = np.asarray(values)
+    return np.stack(list(values)) if values.dtype == object and isinstance(values[0], np.ndarray) else values
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint sets of examples, and what was noticed on the way.
+
+    Args:
+        skipped: inputs that could not be used, with reasons.
+        notes: sentences a reader of the report should know (a size that was chosen, a class that is small).
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows a part, and how many inputs were skipped."""
+        parts = {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
+        return parts | {"skipped": len(self.skipped)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The order of the rows of every epoch: a pure function of (seed, epoch).
+
+    `epoch(e)` gives `indices`, int64 (steps, batch_size), and `weights`, float32 of the same shape: 1, or 0 for the
+    rows that fill up the last batch.
+    """
+
+    num_rows: int
+    batch_size: int
+    seed: int
+    shuffle: bool = True
+    steps_per_epoch: int = field(init=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "steps_per_epoch", -(-self.num_rows // self.batch_size))
+
+    def epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The rows and the weights of each step of an epoch."""
+        # NumPy's generator seeded by both numbers: TensorFlow's index_shuffle gives like orders in unlike epochs.
+        rows = (
+            np.random.default_rng([self.seed, epoch]).permutation(self.num_rows)
+            if self.shuffle
+            else np.arange(self.num_rows)
+        )
+        short = self.steps_per_epoch * self.batch_size - self.num_rows
+        weights = np.ones(self.num_rows + short, np.float32)
+        weights[self.num_rows :] = 0
+        # np.resize repeats the order from its start: the fillers are rows of other batches, wherever there are others.
+        shape = (self.steps_per_epoch, self.batch_size)
+        return np.resize(rows, shape).astype(np.int64), weights.reshape(shape)

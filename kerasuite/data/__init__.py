@@ -1,0 +1,1 @@
+"""Room 1: raw file to batches."""

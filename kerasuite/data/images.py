@@ -1,0 +1,149 @@
+"""Pictures to pixels, in TensorFlow ops only: the same functions in training and in the served model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kerasuite.contracts import Examples
+from kerasuite.data.files import Picture
+
+PATH, BYTES, IMAGE = "path", "bytes", "image"
+MAXIMAL_SHARED_SIDE = 224
+DEFAULT_SIZE = (64, 64)
+_JPEG_RATIOS = (1, 2, 4, 8)
+_LARGEST_PLAIN_SHRINKING = 2.0
+
+
+class ImagePreparation(tf.Module):
+    """Encoded pictures, or arrays of pixels, to pixels of one size.
+
+    The aspect ratio is not kept: a picture is squashed to image_size, so that nothing is cut off. Large JPEGs are
+    decoded at a half, a quarter or an eighth of their size where that still covers image_size. A picture that has
+    the right size is passed on bit for bit.
+
+    Args:
+        image_size: (height, width) in pixels.
+        channels: 1 (gray) or 3 (RGB).
+
+    Example:
+        >>> prepare = ImagePreparation((8, 8), 1)
+        >>> prepare.encode({"image": np.zeros((16, 16, 3), np.uint8)}).shape
+        TensorShape([8, 8, 1])
+    """
+
+    encoded_column = IMAGE
+
+    def __init__(self, image_size: tuple[int, int], channels: int):
+        super().__init__()
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+        self.channels = int(channels)
+        self.row_bytes = self.image_size[0] * self.image_size[1] * self.channels
+
+    def is_encoded(self, examples: Examples) -> bool:
+        """Whether the examples hold what `encode` would give."""
+        column = examples.inputs.get(IMAGE)
+        return (
+            len(examples.inputs) == 1
+            and column is not None
+            and column.dtype == np.uint8
+            and column.shape[1:] == (*self.image_size, self.channels)
+        )
+
+    def encode(self, row: dict[str, tf.Tensor]) -> tf.Tensor:
+        """One row, {"path"}, {"bytes"} or {"image"}, to uint8 (height, width, channels)."""
+        if IMAGE in row:
+            pixels = with_channels(tf.convert_to_tensor(row[IMAGE]), self.channels)
+        else:
+            pixels = self.decode(row[BYTES] if BYTES in row else tf.io.read_file(row[PATH]))
+        return resized(pixels, self.image_size)
+
+    def decode(self, data: tf.Tensor) -> tf.Tensor:
+        """The bytes of a JPEG, PNG, GIF (first frame), BMP or WebP to uint8 (h, w, channels), upright.
+
+        The size is the picture's own, save that a large JPEG may come out smaller, never under image_size.
+        """
+        is_jpeg = tf.strings.substr(data, 0, 3) == b"\xff\xd8\xff"
+        pixels = tf.cond(
+            is_jpeg,
+            lambda: self._decode_jpeg(data),
+            lambda: tf.io.decode_image(data, channels=3, expand_animations=False),
+        )
+        return with_channels(tf.ensure_shape(pixels, (None, None, 3)), self.channels)
+
+    def _decode_jpeg(self, data: tf.Tensor) -> tf.Tensor:
+        orientation = exif_orientation(data)
+        target = tf.constant(self.image_size)
+        target = tf.where(orientation >= 5, target[::-1], target)
+        # libjpeg scales a side of n pixels to ceil(n / ratio).
+        ratios = tf.constant(_JPEG_RATIOS[1:])[:, None]
+        covers = tf.reduce_all((tf.io.extract_jpeg_shape(data)[:2] + ratios - 1) // ratios >= target, axis=1)
+        decoders = [partial(tf.io.decode_jpeg, data, channels=3, ratio=ratio) for ratio in _JPEG_RATIOS]
+        pixels = tf.switch_case(tf.reduce_sum(tf.cast(covers, tf.int32)), decoders)
+        return tf.cond(orientation == 1, lambda: pixels, lambda: turned(pixels, orientation))
+
+    def collate(self, rows: tf.Tensor) -> tf.Tensor:
+        """uint8 (batch, height, width, channels) to float32 of the same values, 0 to 255."""
+        return tf.cast(rows, tf.float32)
+
+    def serve_batch(self, data: tf.Tensor) -> tf.Tensor:
+        """Encoded pictures, string (batch,), to float32 (batch, height, width, channels); the batch may be empty."""
+        signature = tf.TensorSpec((*self.image_size, self.channels), tf.uint8)
+        rows = tf.map_fn(lambda one: self.encode({BYTES: one}), data, fn_output_signature=signature)
+        return self.collate(rows)
+
+
+def with_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
+    """uint8 (h, w, 1 or 3) to uint8 (h, w, channels); gray is the luma of ITU-R BT.601, rounded."""
+    if pixels.shape[-1] == channels:
+        return pixels
+    if channels == 3:
+        return tf.repeat(pixels, 3, axis=-1)
+    # In whole numbers, so that red = green = blue = v gives v.
+    red, green, blue = tf.unstack(tf.cast(pixels, tf.int32), axis=-1)
+    luma = (299 * red + 587 * green + 114 * blue + 500) // 1000
+    return tf.cast(luma, tf.uint8)[..., None]
+
+
+def resized(pixels: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
+    """uint8 (h, w, c) to uint8 (*image_size, c): bilinear, smoothed first where it shrinks a lot; equal sizes untouched."""
+    size = tf.shape(pixels)[:2]
+    shrinking = tf.reduce_max(tf.cast(size, tf.float32) / tf.constant(image_size, tf.float32))
+    case = tf.where(tf.reduce_all(size == image_size), 0, tf.where(shrinking <= _LARGEST_PLAIN_SHRINKING, 1, 2))
+
+    def resize(antialias: bool) -> tf.Tensor:
+        values = tf.image.resize(pixels, image_size, antialias=antialias)
+        return tf.cast(tf.round(tf.clip_by_value(values, 0.0, 255.0)), tf.uint8)
+
+    result = tf.switch_case(case, [lambda: pixels, lambda: resize(False), lambda: resize(True)])
+    return tf.ensure_shape(result, (*image_size, pixels.shape[-1]))
+
+
+def turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Pixels (h, w, c) made upright by their EXIF orientation, 1 to 8."""
+    pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
+    mirrored = tf.reduce_any(orientation == [2, 3, 6, 7])
+    upside_down = tf.reduce_any(orientation == [3, 4, 7, 8])
+    pixels = tf.cond(mirrored, lambda: pixels[:, ::-1], lambda: pixels)
+    return tf.cond(upside_down, lambda: pixels[::-1], lambda: pixels)
+
+
+def exif_orientation(data: tf.Tensor) -> tf.Tensor:
+    """The EXIF orientation of a JPEG's bytes, int32 scalar: 1 to 8, and 1 where it is absent or malformed.
+
+    Source: the segments are those of ITU-T T.81, appendix B; the tags those of TIFF 6.0, tag 0x0112.
+    """
+    raw = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
+    return raw
+
+
+class Geometry(NamedTuple):
+    """The size that pictures are brought to, and the sentence that says why."""
+
+    image_size: tuple[int, int]
+    channels: int
+    note: str

@@ -1,0 +1,119 @@
+"""Train, validation and test: stratified, by group, and never with a row in two of them."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from kerasuite.contracts import Examples, RowIds, Splits
+from kerasuite.errors import InputError
+
+
+def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
+    """Split in two, each class in its share; with groups, whole groups move.
+
+    Args:
+        fraction: share of the rows in the second part, over 0 and under 1.
+
+    Returns:
+        The larger part and the held-out part, rows in their old order.
+
+    Raises:
+        InputError: a class (or a data set of groups) too small to stand in both parts.
+    """
+    rng = np.random.default_rng([seed, 0x5B117])
+    held = _groups(examples, fraction, rng) if examples.groups is not None else _strata(examples, fraction, rng)
+    mask = np.zeros(len(examples), bool)
+    mask[held] = True
+    return examples.take(np.flatnonzero(~mask)), examples.take(np.flatnonzero(mask))
+
+
+def _strata(examples: Examples, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows to hold out: of each class its share, at least one and never all."""
+    held = []
+    for label, name in enumerate(examples.class_names):
+        rows = np.flatnonzero(examples.labels == label)
+        if len(rows) == 0:
+            continue
+        if len(rows) == 1:
+            raise InputError(
+                f"Class {name!r} has one row ({examples.ids[rows[0]]}), which cannot stand on both sides of a split. "
+                "Add rows of it, or leave the class out."
+            )
+        number = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+        held.append(rng.permutation(rows)[:number])
+    return np.concatenate(held)
+
+
+def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows to hold out: whole groups, in random order, while they come nearer to each class's share.
+
+    Every class keeps at least one group on the training side.
+    """
+    names, group_of = np.unique(examples.groups, return_inverse=True)
+    if len(names) < 2:
+        raise InputError(f"All rows belong to one group ({names[0]!r}); a split by group needs at least two.")
+    counts = np.zeros((len(names), len(examples.class_names)))
+    np.add.at(counts, (group_of, examples.labels), 1)
+    wanted, taken, left = counts.sum(0) * fraction, np.zeros(counts.shape[1]), counts.sum(0)
+    chosen = []
+    for group in rng.permutation(len(names)):
+        nearer = np.abs(taken + counts[group] - wanted).sum() < np.abs(taken - wanted).sum()
+        if nearer and np.all((left - counts[group] > 0) | (counts[group] == 0)):
+            chosen.append(group)
+            taken, left = taken + counts[group], left - counts[group]
+    if not chosen:
+        raise InputError(
+            f"No group of {len(names)} can be held out without emptying a class of the training rows. "
+            "Give finer groups, or a split of your own."
+        )
+    return np.flatnonzero(np.isin(group_of, chosen))
+
+
+def complete(
+    train: Examples,
+    validation: Examples | None,
+    test: Examples | None,
+    *,
+    validation_fraction: float,
+    test_fraction: float,
+    seed: int,
+) -> Splits:
+    """The parts that were given, and the missing ones held out of the training rows.
+
+    Args:
+        validation_fraction: share of the rows that remain for training once the test rows are out.
+        test_fraction: share of all rows.
+    """
+    if test is None:
+        train, test = hold_out(train, test_fraction, seed)
+    if validation is None:
+        train, validation = hold_out(train, validation_fraction, seed + 1)
+    refuse_overlap(train=train, validation=validation, test=test)
+    return Splits(train, validation, test)
+
+
+def refuse_overlap(**parts: Examples) -> None:
+    """Raise where two parts share an id or a group.
+
+    Raises:
+        InputError: names both parts and the first of what they share.
+    """
+    for (first, a), (second, b) in combinations(parts.items(), 2):
+        for what, left, right in (("row", a.ids, b.ids), ("group", a.groups, b.groups)):
+            shared = _shared(left, right)
+            if len(shared):
+                raise InputError(
+                    f"{len(shared)} {what}s stand both in {first} and in {second}, the first is {shared[0]}. "
+                    "Each may be in one part only: remove it from the others."
+                )
+
+
+def _shared(left, right) -> list[str]:
+    if left is None or right is None:
+        return []
+    if isinstance(left, RowIds) and isinstance(right, RowIds):
+        rows = np.intersect1d(left.rows, right.rows) if left.source == right.source else np.array([], int)
+        return [f"{left.source}[{row}]" for row in rows]
+    return sorted(set(map(str, left)) & set(map(str, right)))

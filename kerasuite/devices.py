@@ -1,0 +1,144 @@
+"""Which devices there are and how they are used: strategy, precision, a quiet start of TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from kerasuite.errors import InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without the lines that its native libraries print; they are shown if the import fails."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Those lines come before any log level is read, and go past sys.stderr.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as hidden:
+        os.dup2(hidden.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            hidden.seek(0)
+            os.write(kept, hidden.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def strategy(devices: str) -> tf.distribute.Strategy:
+    """The strategy for a setting such as `auto`, `gpu:0,1` or `cpu:2`.
+
+    Raises:
+        InputError: a device that does not exist (those that do are named), or a setting of another form.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if devices == "auto":
+        return _mirrored([f"GPU:{k}" for k in range(len(gpus))])
+    match = re.fullmatch(r"(cpu):(\d+)|(gpu):(\d+(?:,\d+)*)|cpu", devices)
+    if not match:
+        raise InputError(f"--devices is {devices!r}; expected auto, cpu, cpu:2 (logical devices) or gpu:0,1.")
+    if match[3]:
+        numbers = [int(k) for k in match[4].split(",")]
+        absent = sorted({k for k in numbers if k >= len(gpus)})
+        if absent:
+            there = ", ".join(f"gpu:{k}" for k in range(len(gpus))) or "no GPU; --devices auto uses the CPU"
+            raise InputError(
+                f"--devices {devices}: there is no gpu:{', gpu:'.join(map(str, absent))}; there is {there}."
+            )
+        return _mirrored([f"GPU:{k}" for k in numbers])
+    tf.config.set_visible_devices([], "GPU")
+    return _mirrored([f"CPU:{k}" for k in range(_logical_cpus(int(match[2] or 1)))])
+
+
+def _mirrored(devices: list[str]) -> tf.distribute.Strategy:
+    import tensorflow as tf
+
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy(devices)
+    return tf.distribute.OneDeviceStrategy(devices[0]) if devices else tf.distribute.get_strategy()
+
+
+def _logical_cpus(number: int) -> int:
+    import tensorflow as tf
+
+    if number < 1:
+        raise InputError("--devices cpu:0 names no device; expected cpu:1 or more.")
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if len(tf.config.get_logical_device_configuration(cpu) or [0]) != number:
+        try:
+            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
+        except RuntimeError:
+            there = len(tf.config.list_logical_devices("CPU"))
+            if there < number:
+                raise InputError(
+                    f"--devices cpu:{number}: TensorFlow has already started with {there} logical CPU devices in this "
+                    "process. In a notebook, restart the kernel and call kerasuite.devices.strategy first."
+                ) from None
+    return number
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Trace what is called within in this arithmetic: `float32` or `bfloat16`.
+
+    On a GPU bfloat16 is Keras's policy. On a CPU it is the graph optimiser's rewrite, which is as fast, leaves the
+    model's own types float32, and does not slow depthwise convolutions.
+    """
+    import keras
+    import tensorflow as tf
+
+    on_gpu = bool(tf.config.list_logical_devices("GPU"))
+    rewrite = {"auto_mixed_precision_onednn_bfloat16": name == "bfloat16" and not on_gpu}
+    policy = keras.config.dtype_policy()
+    options = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options(options | rewrite)
+    if name == "bfloat16" and on_gpu:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options(options | {"auto_mixed_precision_onednn_bfloat16": False})
+        keras.config.set_dtype_policy(policy)
+
+
+def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
+    """Versions and devices, for environment.json."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "devices": list(used.extended.worker_devices),
+    }
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

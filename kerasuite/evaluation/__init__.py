@@ -1,0 +1,1 @@
+"""Room 4: labels and scores to numbers and pictures."""

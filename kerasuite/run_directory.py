@@ -1,0 +1,179 @@
+"""Names of the files of a run, and writing that leaves whole files or none. Does not import TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kerasuite.errors import EnvironmentFault, InputError
+
+CONFIG = "config.json"
+ENVIRONMENT = "environment.json"
+CHECKPOINTS = "checkpoints"
+HISTORY = "history.csv"
+TENSORBOARD = "tensorboard"
+MODEL = "model.keras"
+SERVABLE = "servable"
+BASELINES = "baselines.npz"
+PREDICTIONS = "predictions.csv"
+CONFUSION_MATRIX = "confusion_matrix"
+REPORT = "report.html"
+METRICS = "metrics.json"
+SEEDS = "seeds.json"
+
+
+def create(output: str | None, parent: Path) -> Path:
+    """Make the run directory: `output`, or a folder named by date and time in `parent`.
+
+    Raises:
+        InputError: it exists and is not empty, or cannot be written.
+    """
+    path = Path(output) if output else _free(parent / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}")
+    if path.is_dir() and any(path.iterdir()):
+        how = "it holds a finished run" if is_finished(path) else "it is not empty"
+        raise InputError(
+            f"--output {path}: {how}. Pass a directory that does not exist yet, "
+            f"or continue an interrupted run by: kerasuite resume {path}"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"--output {path} cannot be written: {error.strerror}. Pass a directory that can.") from None
+    return path
+
+
+def _free(path: Path) -> Path:
+    """This path, or, where a run started in the same second, the next one that is free."""
+    number = 1
+    candidate = path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_name(f"{path.name}_{number}")
+    return candidate
+
+
+def is_finished(run_dir: Path) -> bool:
+    """A run is finished once its metrics are written: they are the last file."""
+    return (run_dir / METRICS).is_file() or (run_dir / SEEDS).is_file()
+
+
+def open_finished(run_dir: str | Path) -> Path:
+    """The path of a finished run.
+
+    Raises:
+        InputError: there is no run, or it is not finished.
+    """
+    path = Path(run_dir)
+    if not (path / CONFIG).is_file():
+        raise InputError(f"{path} is not a run directory: it has no {CONFIG}.")
+    if not is_finished(path):
+        raise InputError(f"The run in {path} is not finished. Continue it by: kerasuite resume {path}")
+    return path
+
+
+@contextlib.contextmanager
+def _disk_faults(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(path.parent).free // 2**20
+            raise EnvironmentFault(
+                f"The disk is full: {path} could not be written ({free} MB are free). Make room, then: "
+                "kerasuite resume RUN_DIR goes on from the last checkpoint."
+            ) from error
+        raise
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Write a file under a temporary name, then rename it: a reader sees all of it or none.
+
+    Raises:
+        EnvironmentFault: the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    with _disk_faults(path):
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        # The rename itself lives in the folder: without this a power cut may undo it.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """A temporary path for a library that writes a file or a folder by itself; renamed to `path` at the end."""
+    temporary = path.with_name(f".partial.{path.name}")  # keeps the suffix, by which libraries tell formats apart
+    _remove(temporary)
+    with _disk_faults(path):
+        try:
+            yield temporary
+        except BaseException:
+            _remove(temporary)
+            raise
+        _remove(path)
+        os.replace(temporary, path)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all."""
+    write(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: it is absent or damaged; names the file.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} is absent: {path.parent} is not a run directory, or one that never started."
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}.") from None
+
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def write_checked(path: Path, data: bytes) -> None:
+    """Write bytes behind their SHA-256, so that damage is noticed when they are read."""
+    write(path, hashlib.sha256(data).digest() + data)
+
+
+def read_checked(path: Path) -> bytes | None:
+    """The bytes that `write_checked` wrote, or None where the file is damaged."""
+    content = path.read_bytes()
+    digest, data = content[:_DIGEST], content[_DIGEST:]
+    return data if hashlib.sha256(data).digest() == digest else None

@@ -1,0 +1,89 @@
+"""A fitted model and its preparation to a SavedModel that takes raw input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasuite import run_directory
+from kerasuite.errors import EnvironmentFault
+
+# Two classes whose probabilities lie this close are a tie: either may come first.
+TIE = 1e-5
+
+
+class RawPreparation(Protocol):
+    """A preparation that can be traced into a SavedModel."""
+
+    def from_raw(self, raw: tf.Tensor) -> tf.Tensor:
+        """Raw inputs (batch,) to what the model takes."""
+
+
+class Servable(tf.Module):
+    """Preparation and model behind one signature: raw inputs in, class names and probabilities out."""
+
+    def __init__(self, model: keras.Model, prepare: RawPreparation, class_names: Sequence[str], input_name: str):
+        super().__init__(name="servable")
+        self.model, self.prepare = model, prepare
+        self.class_names = tf.constant(list(class_names))
+        self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name=input_name)])
+        self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[])
+
+    def _serve(self, raw):
+        probabilities = tf.nn.softmax(self.model(self.prepare.from_raw(raw), training=False))
+        best = tf.argmax(probabilities, -1)
+        return {
+            "label": tf.gather(self.class_names, best),
+            "probability": tf.reduce_max(probabilities, -1),
+            "probabilities": probabilities,  # (batch, classes), in the order of class_names
+        }
+
+
+def export(
+    path: Path, model: keras.Model, prepare: RawPreparation, class_names: Sequence[str], *, input_name: str
+) -> None:
+    """Write the SavedModel, whole or not at all.
+
+    Signatures: `serving_default`, raw inputs (batch,) to label, probability and probabilities; `class_names`.
+    """
+    servable = Servable(model, prepare, class_names, input_name)
+    signatures = {"serving_default": servable.serve, "class_names": servable.classes}
+    with run_directory.writing(path) as temporary:
+        tf.saved_model.save(servable, str(temporary), signatures=signatures)
+
+
+def compare(served: np.ndarray, in_python: np.ndarray, ids: Sequence[str]) -> dict[str, Any]:
+    """What the SavedModel says from raw input, held against the Python model, row by row.
+
+    Args:
+        served, in_python: probabilities, (rows, classes).
+
+    Returns:
+        `checked`, `label_disagreements`, `max_difference`, as metrics.json has them.
+
+    Raises:
+        EnvironmentFault: a label differs and is not a tie; names the first rows.
+
+    Example:
+        >>> compare(np.array([[0.5, 0.5]]), np.array([[0.500001, 0.499999]]), ["a"])["label_disagreements"]
+        0
+    """
+    top = in_python.max(1)
+    chosen = np.take_along_axis(in_python, served.argmax(1)[:, None], 1)[:, 0]
+    wrong = np.flatnonzero(~(top - chosen <= TIE))
+    if len(wrong):
+        named = ", ".join(str(ids[row]) for row in wrong[:5])
+        raise EnvironmentFault(
+            f"The exported model gives another label than the model in Python on {len(wrong)} of {len(served)} rows "
+            f"({named}): the export is not to be trusted, and the run is not finished."
+        )
+    return {
+        "checked": len(served),
+        "label_disagreements": 0,
+        "max_difference": float(np.abs(served - in_python).max(initial=0.0)),
+    }

@@ -1,0 +1,48 @@
+"""Predictions from a SavedModel alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kerasuite.errors import InputError
+
+
+class Predictor:
+    """Raw inputs to class names and probabilities, with nothing but `servable/`.
+
+    Args:
+        path: a SavedModel that `export` wrote.
+
+    Raises:
+        InputError: there is no SavedModel, or it is of another kind.
+    """
+
+    def __init__(self, path: str | Path):
+        if not tf.saved_model.contains_saved_model(str(path)):
+            raise InputError(f"{path} holds no SavedModel; expected the servable/ of a finished run.")
+        # Held as long as the signatures are used: they do not keep its variables alive.
+        self._loaded = tf.saved_model.load(str(path))
+        signatures = self._loaded.signatures
+        if "class_names" not in signatures:
+            raise InputError(f"{path} has no signature class_names; expected the servable/ of a finished run.")
+        self._serve = signatures["serving_default"]
+        (self._input_name,) = self._serve.structured_input_signature[1]
+        self.class_names = tuple(name.decode() for name in signatures["class_names"]()["class_names"].numpy())
+
+    def probabilities(self, raw: Iterable[bytes], batch_size: int = 256) -> np.ndarray:
+        """Probabilities of each class for raw inputs (such as the bytes of image files): float32 (n, classes)."""
+        parts = list(self._batches(iter(raw), batch_size))
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
+
+    def _batches(self, raw: Iterator[bytes], batch_size: int) -> Iterator[np.ndarray]:
+        while batch := [item for _, item in zip(range(batch_size), raw)]:
+            yield self._serve(**{self._input_name: tf.constant(batch)})["probabilities"].numpy()
+
+    def __call__(self, raw: Iterable[bytes], batch_size: int = 256) -> list[tuple[str, float]]:
+        """The likeliest class and its probability for each raw input."""
+        probabilities = self.probabilities(raw, batch_size)
+        return [(self.class_names[k], float(row[k])) for row, k in zip(probabilities, probabilities.argmax(1))]

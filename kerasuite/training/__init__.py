@@ -1,0 +1,1 @@
+"""Room 3: build and batches to a fitted model."""

@@ -1,0 +1,251 @@
+"""The one training loop: any number of devices, exact resume, Keras's own callbacks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasuite import devices, run_directory
+from kerasuite.errors import InputError
+from kerasuite.training import checkpoint
+from kerasuite.training.steps import Steps
+
+Optimizers = Callable[[keras.Model], Sequence[tuple[keras.optimizers.Optimizer, Sequence[keras.Variable]]]]
+
+# A call of the compiled function runs about this long: short enough for a progress bar and for Ctrl-C,
+# long enough that the 2-3 ms of Python around it do not count.
+CALL_SECONDS = 0.25
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; what was trained so far is in a checkpoint."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What training leaves.
+
+    Args:
+        model: the best epoch's weights, in float32, bound to no strategy.
+        history: one dictionary an epoch: loss, measures, val_..., learning_rate.
+        best_epoch: the epoch that was kept, counted from 1.
+        seconds: training time, interruptions left out.
+    """
+
+    model: keras.Model
+    history: list[dict[str, float]]
+    best_epoch: int
+    seconds: float
+
+
+def fit(
+    build: Callable[[], keras.Model],
+    batches: Callable[[int], tf.data.Dataset],
+    validation: tf.data.Dataset,
+    *,
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    optimizers: Optimizers,
+    epochs: int,
+    steps_per_epoch: int,
+    run_dir: Path,
+    measures: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
+    precision: str = "float32",
+    patience: int | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    checkpoint_seconds: float = 30.0,
+    tensorboard: bool = True,
+) -> Fitted:
+    """Train until the last epoch or until the validation loss stops falling; go on from a checkpoint if there is one.
+
+    Args:
+        build: makes the model, logits out; called within the strategy, and once more for the result.
+        batches: from a step, counted over all epochs, to an endless dataset of (x, y, weight) that starts there.
+        validation: dataset of (x, y, weight) whose cardinality is known.
+        loss: each row's loss from (y, logits). The gradient is that of the sum over rows of weight times loss,
+            divided by the sum of the weights over all replicas.
+        optimizers: from the model to (optimizer, variables) pairs: one optimizer a group of variables.
+        measures: further numbers of each row, by name, from (y, logits).
+        run_dir: gets checkpoints/, history.csv and tensorboard/.
+        patience: epochs without a better validation loss before the end; None never stops early.
+        callbacks: Keras callbacks. They see `loss`, the measures, and `val_...` of them.
+        checkpoint_seconds: time between checkpoints within an epoch.
+
+    Raises:
+        InputError: the loss is no longer finite.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope(), devices.precision(precision):
+        model = build()
+        groups = optimizers(model)
+        for optimizer, variables in groups:
+            optimizer.build(variables)
+        model.compile(optimizer=groups[0][0])
+        steps = Steps(model, groups, loss, measures or {}, strategy)
+        stopping = keras.callbacks.EarlyStopping(
+            "val_loss", mode="min", patience=epochs if patience is None else patience, restore_best_weights=True
+        )
+        logs = [keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD), write_graph=False)]
+        terminal = sys.stdout.isatty()
+        called = keras.callbacks.CallbackList(
+            [*(logs if tensorboard else []), *callbacks, stopping],
+            add_history=True,
+            add_progbar=terminal,
+            model=model,
+            verbose=1,
+            epochs=epochs,
+            steps=steps_per_epoch,
+        )
+        run = _Run(steps, called, groups, run_dir / run_directory.CHECKPOINTS, checkpoint_seconds, not terminal)
+        run.start()
+        if not model.stop_training and run.step < epochs * steps_per_epoch:
+            iterator = iter(steps.distribute(batches(run.step)))
+            held_out = (steps.distribute(validation), int(validation.cardinality()))
+            with _stop_signals() as stop:
+                for epoch in range(run.step // steps_per_epoch, epochs):
+                    run.epoch(epoch, iterator, held_out, steps_per_epoch, stop)
+                    _write_history(run_dir, run.history)
+                    if model.stop_training:
+                        break
+        called.on_train_end()
+
+    # Built anew: float32 whatever the training's policy was, and free of the strategy.
+    result = build()
+    result.set_weights(model.get_weights())
+    return Fitted(result, run.history, stopping.best_epoch + 1, run.seconds)
+
+
+class _Run:
+    """Where a run stands: the step, the sums of the epoch under way, the history; all that a checkpoint holds."""
+
+    def __init__(self, steps, callbacks, groups, folder, checkpoint_seconds, print_lines):
+        self.steps, self.callbacks, self.folder = steps, callbacks, folder
+        self.model = steps.model
+        self.optimizer = groups[0][0]
+        self.variables = [*self.model.variables, *(v for optimizer, _ in groups for v in optimizer.variables)]
+        self.checkpoint_seconds, self.print_lines = checkpoint_seconds, print_lines
+        self.step, self.seconds, self.sums, self.history = 0, 0.0, None, []
+        self.steps_a_call, self.since, self.saved = 1, time.monotonic(), time.monotonic()
+
+    def start(self) -> None:
+        self.model.stop_training = False
+        self.callbacks.on_train_begin()
+        state = checkpoint.restore(self.folder, self.variables)
+        if state is not None:
+            self.step, self.sums, self.history = state["step"], state["sums"], state["history"]
+            self.seconds = state["seconds"]
+            self.model.stop_training = state["stopped"]
+            for callback, saved in zip(self.callbacks.callbacks, state["callbacks"]):
+                vars(callback).update(saved)
+            print(f"Going on from step {self.step}.")
+        self.since = self.saved = time.monotonic()
+
+    def save(self) -> None:
+        self._count_seconds()
+        state = {
+            "step": self.step,
+            "sums": self.sums,
+            "history": self.history,
+            "seconds": self.seconds,
+            "stopped": bool(self.model.stop_training),
+            "callbacks": [checkpoint.callback_state(callback) for callback in self.callbacks.callbacks],
+        }
+        checkpoint.save(self.folder, self.step, self.variables, state)
+        self.saved = time.monotonic()
+
+    def epoch(self, epoch: int, iterator: Iterator, held_out, steps_per_epoch: int, stop: threading.Event) -> None:
+        begun, end = time.monotonic(), (epoch + 1) * steps_per_epoch
+        if self.sums is None:
+            self.sums = np.zeros(self.steps.num_sums)
+        self.callbacks.on_epoch_begin(epoch)
+        while self.step < end:
+            self._call(iterator, end)
+            in_epoch = self.step - epoch * steps_per_epoch
+            self.callbacks.on_train_batch_end(in_epoch - 1, self.steps.means(self.sums))
+            if stop.is_set():
+                self.save()
+                raise Interrupted
+            if self.step < end and time.monotonic() - self.saved > self.checkpoint_seconds:
+                self.save()
+        logs = self.steps.means(self.sums)
+        logs |= {f"val_{name}": value for name, value in self.steps.means(self.steps.evaluate(*held_out)).items()}
+        logs["learning_rate"] = float(self.optimizer.learning_rate)
+        self.sums = None
+        self.callbacks.on_epoch_end(epoch, dict(logs))
+        self.history.append(logs)
+        self.save()
+        if self.print_lines:
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+            print(
+                f"Epoch {epoch + 1}/{self.callbacks.params['epochs']}  {time.monotonic() - begun:.1f} s  {shown}",
+                flush=True,
+            )
+
+    def _call(self, iterator: Iterator, end: int) -> None:
+        """As many steps as one call takes; their sums are added one by one, so that the grouping leaves no trace."""
+        number, begun = min(self.steps_a_call, end - self.step), time.monotonic()
+        for row in self.steps.train(iterator, number):
+            self.sums += row
+        if not np.isfinite(self.sums).all():
+            raise InputError(
+                f"The loss is no longer a finite number between steps {self.step} and {self.step + number}. "
+                "Pass a lower --learning-rate, or look for extreme values in the data."
+            )
+        self.step += number
+        a_step = (time.monotonic() - begun) / number
+        self.steps_a_call = int(np.clip(CALL_SECONDS / a_step, 1, 4 * self.steps_a_call))
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self.since
+        self.since = now
+
+
+def _write_history(run_dir: Path, history: list[dict[str, float]]) -> None:
+    text = io.StringIO()
+    table = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
+    table.writeheader()
+    table.writerows({"epoch": k} | row for k, row in enumerate(history, 1))
+    run_directory.write(run_dir / run_directory.HISTORY, text.getvalue())
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second has its usual effect."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def note(number, frame):
+        stop.set()
+        for each, handler in kept.items():
+            signal.signal(each, handler)
+
+    for number in kept:
+        signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+def discard_checkpoints(run_dir: Path) -> None:
+    """Delete a finished run's checkpoints."""
+    shutil.rmtree(run_dir / run_directory.CHECKPOINTS, ignore_errors=True)

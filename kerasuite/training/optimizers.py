@@ -1,0 +1,48 @@
+"""Optimizers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+import keras
+
+OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "one_cycle")
+
+
+def schedule(name: str, peak: float, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule | float:
+    """The learning rate as a function of the step alone, so that a resumed run needs no more than its step.
+
+    Args:
+        name: `constant`; `cosine` from the peak to 0; `one_cycle`: a rise over the first 30 % from peak/25, then a
+            cosine to peak/10,000 (Smith 2018, arXiv:1803.09820; the figures are those of PyTorch's OneCycleLR).
+        total_steps: steps of the whole run.
+    """
+    if name == "constant":
+        return peak
+    if name == "cosine":
+        return keras.optimizers.schedules.CosineDecay(peak, total_steps)
+    if name == "one_cycle":
+        rise = max(int(0.3 * total_steps), 1)
+        return keras.optimizers.schedules.CosineDecay(
+            peak / 25, max(total_steps - rise, 1), alpha=1e-4, warmup_target=peak, warmup_steps=rise
+        )
+    raise ValueError(f"No schedule {name!r}; there are {', '.join(SCHEDULES)}.")
+
+
+def optimizer(name: str, learning_rate, *, weight_decay: float = 0.0) -> keras.optimizers.Optimizer:
+    """An optimizer by its name: `sgd`, `momentum` (0.9, Nesterov), `adam`, `adamw`.
+
+    Args:
+        learning_rate: a number or a schedule.
+        weight_decay: adamw's decoupled decay a step, times the rate; biases and normalisation are left out.
+    """
+    if name == "sgd":
+        return keras.optimizers.SGD(learning_rate)
+    if name == "momentum":
+        return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
+    if name == "adam":
+        return keras.optimizers.Adam(learning_rate)
+    if name == "adamw":
+        made = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        return made
+    raise ValueError(f"No optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.")

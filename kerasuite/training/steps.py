@@ -1,0 +1,87 @@
+"""The compiled part of training: several steps a call, on every replica of a strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+SUM = tf.distribute.ReduceOp.SUM
+
+
+class Steps:
+    """Runs training and evaluation steps of one model.
+
+    A step's result is a row of sums over all replicas: weight, weight * loss, weight * each measure.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        groups: Sequence[tuple[keras.optimizers.Optimizer, Sequence[keras.Variable]]],
+        loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        measures: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
+        strategy: tf.distribute.Strategy,
+    ):
+        self.model, self._groups, self._loss, self._strategy = model, groups, loss, strategy
+        self._measures = dict(measures)
+        self.num_sums = 2 + len(measures)
+        # How many steps a call takes is a tensor, so that one trace serves all.
+        self._train = tf.function(partial(self._repeat, self._train_step))
+        self._evaluate = tf.function(partial(self._repeat, self._evaluate_step))
+
+    def distribute(self, dataset: tf.data.Dataset) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+        """The dataset, each batch cut into the replicas' shares."""
+        if self._strategy.num_replicas_in_sync == 1:
+            return dataset
+        options = tf.data.Options()
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return self._strategy.experimental_distribute_dataset(dataset.with_options(options))
+
+    def train(self, iterator: Iterator, number: int) -> np.ndarray:
+        """Take `number` steps. Returns their sums, (number, num_sums) float64."""
+        return self._train(iterator, tf.constant(number)).numpy().astype(np.float64)
+
+    def evaluate(self, dataset, number: int) -> np.ndarray:
+        """The sums over `number` batches of a dataset, from its start: (num_sums,) float64."""
+        return self._evaluate(iter(dataset), tf.constant(number)).numpy().astype(np.float64).sum(0)
+
+    def means(self, sums: np.ndarray) -> dict[str, float]:
+        """Weighted means by name, from sums."""
+        return {name: float(total / sums[0]) for name, total in zip(["loss", *self._measures], sums[1:])}
+
+    def _repeat(self, step, iterator, number):
+        rows = tf.TensorArray(tf.float32, number, element_shape=(self.num_sums,))
+        for k in tf.range(number):
+            sums = self._strategy.run(step, (next(iterator),))
+            rows = rows.write(k, self._strategy.reduce(SUM, sums, axis=None))
+        return rows.stack()
+
+    def _train_step(self, batch):
+        x, y, weight = batch
+        replicas = tf.distribute.get_replica_context()
+        # The share of a replica may weigh more or less than another's, so the divisor is everyone's.
+        total_weight = replicas.all_reduce(SUM, tf.reduce_sum(weight))
+        with tf.GradientTape() as tape:
+            logits = self.model(x, training=True)
+            losses = self._loss(y, logits)
+            objective = tf.reduce_sum(weight * losses) / total_weight
+            if self.model.losses:
+                objective += tf.add_n(self.model.losses) / replicas.num_replicas_in_sync
+        variables = [variable for _, group in self._groups for variable in group]
+        gradients = iter(tape.gradient(objective, [v.value for v in variables]))
+        for optimizer, group in self._groups:
+            optimizer.apply([next(gradients) for _ in group], group)
+        return self._sums(y, logits, losses, weight)
+
+    def _evaluate_step(self, batch):
+        x, y, weight = batch
+        logits = self.model(x, training=False)
+        return self._sums(y, logits, self._loss(y, logits), weight)
+
+    def _sums(self, y, logits, losses, weight):
+        columns = [tf.ones_like(weight), losses, *(measure(y, logits) for measure in self._measures.values())]
+        return tf.stack([tf.reduce_sum(weight * column) for column in columns])

@@ -1,0 +1,203 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasuite.contracts import Examples, Plan
+from kerasuite.data import batches
+from kerasuite.errors import InputError
+from kerasuite.models import cnn
+from kerasuite.training import checkpoint, fit, losses, optimizers
+
+
+class Pixels:
+    def is_encoded(self, examples):
+        return True
+
+    def collate(self, rows):
+        return tf.cast(rows, tf.float32)
+
+
+class Noise:
+    """An augmentation that shows in the weights when its numbers change."""
+
+    draws_per_image = 1
+
+    def __call__(self, x, draws):
+        return x + 20 * draws[:, None, None]
+
+
+def striped(n, seed=0):
+    """Images whose class is the row that is lit: learnt in a few steps."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    images = rng.integers(0, 60, (n, 8, 8, 1), np.uint8)
+    images[np.arange(n), labels] += 120
+    return Examples({"image": images}, labels)
+
+
+def train(run_dir, *, epochs=3, strategy=None, augment=None, batch_size=16, callbacks=(), learning_rate=1e-2, **options):
+    keras.utils.set_random_seed(1)
+    train, validation = striped(70), striped(30, seed=1)
+    plan = Plan(len(train), batch_size, seed=3)
+    build = {"dropout": 0.0, "batch_norm": True, "filters": (4, 8)} | options.pop("model", {})
+
+    def optimizer(model):
+        rate = optimizers.schedule("one_cycle", learning_rate, epochs * plan.steps_per_epoch)
+        return [(optimizers.optimizer("adam", rate), model.trainable_variables)]
+
+    return fit.fit(
+        lambda: cnn.build((8, 8), 1, 3, **build),
+        batches.starting_at(train, Pixels(), plan, augment=augment),
+        batches.training(validation, Pixels(), Plan(30, 16, 0, shuffle=False), epochs=1),
+        loss=losses.cross_entropy(),
+        measures={"accuracy": losses.accuracy},
+        optimizers=optimizer,
+        epochs=epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        run_dir=run_dir,
+        strategy=strategy,
+        callbacks=callbacks,
+        tensorboard=False,
+        **options,
+    )
+
+
+class StopAt(keras.callbacks.Callback):
+    """Raises in the middle of an epoch, as a kill would end it."""
+
+    def __init__(self, batch, epoch):
+        super().__init__()
+        self.at = (epoch, batch)
+        self.now = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.now, batch) >= self.at:
+            raise RuntimeError("killed")
+
+
+def test_the_training_loss_falls_and_a_learnable_task_is_learnt(run_dir):
+    fitted = train(run_dir, epochs=8)
+    assert fitted.history[-1]["loss"] < fitted.history[0]["loss"] / 2
+    assert fitted.history[-1]["val_accuracy"] > 0.9
+
+
+def test_the_first_loss_is_the_mean_over_the_rows_with_the_fillers_left_out(run_dir):
+    # At rate 0 every step sees the initial weights, and without batch statistics the mean can be taken by NumPy.
+    fitted = train(run_dir, epochs=1, learning_rate=0.0, model={"batch_norm": False})
+    examples = striped(70)
+    logits = fitted.model(tf.cast(examples.inputs["image"], tf.float32)).numpy().astype(np.float64)
+    own = np.log(np.exp(logits).sum(1)) - logits[np.arange(70), examples.labels]
+    assert fitted.history[0]["loss"] == pytest.approx(own.mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [16, 15])
+def test_one_device_and_two_give_the_same_losses(run_dir, two_devices, tmp_path, batch_size):
+    # 70 rows: the last batch is short, and one of 15 cannot be halved; batch normalisation is synchronised.
+    alone = train(run_dir, batch_size=batch_size)
+    (tmp_path / "two").mkdir()
+    together = train(tmp_path / "two", strategy=two_devices, batch_size=batch_size)
+    for one, two in zip(alone.history, together.history, strict=True):
+        assert one == pytest.approx(two, abs=1e-5)
+
+
+@pytest.mark.parametrize("devices", ["one", "two"])
+def test_a_run_that_was_cut_off_ends_with_the_very_same_weights(run_dir, tmp_path, two_devices, devices):
+    options = {
+        "strategy": two_devices if devices == "two" else None,
+        "augment": Noise(),
+        "model": {"dropout": 0.5},
+        "checkpoint_seconds": 0.0,
+    }
+    (tmp_path / "whole").mkdir()
+    whole = train(tmp_path / "whole", **options)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(run_dir, callbacks=[StopAt(2, epoch=1)], **options)
+    resumed = train(run_dir, **options)
+    assert resumed.history == whole.history
+    for a, b in zip(resumed.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_finished_training_is_not_trained_again(run_dir):
+    first = train(run_dir)
+    again = train(run_dir, callbacks=[StopAt(0, epoch=0)])
+    assert again.history == first.history
+    np.testing.assert_array_equal(again.model.get_weights()[0], first.model.get_weights()[0])
+
+
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(run_dir, tmp_path, capsys):
+    (tmp_path / "whole").mkdir()
+    whole = train(tmp_path / "whole")
+    train(run_dir)
+    newest = sorted((run_dir / "checkpoints").iterdir())[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    resumed = train(run_dir)
+    assert f"{newest} is damaged" in capsys.readouterr().err
+    np.testing.assert_array_equal(resumed.model.get_weights()[0], whole.model.get_weights()[0])
+
+
+def test_a_checkpoint_of_another_model_is_refused(run_dir):
+    train(run_dir, epochs=1)
+    with pytest.raises(InputError, match="other settings"):
+        train(run_dir, epochs=2, model={"filters": (3, 5)})
+
+
+def test_two_checkpoints_are_kept(run_dir):
+    train(run_dir, checkpoint_seconds=0.0)
+    assert len(list((run_dir / "checkpoints").iterdir())) == checkpoint.KEPT
+
+
+def test_training_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best_weights(run_dir):
+    fitted = train(run_dir, epochs=40, patience=2, learning_rate=0.5, model={"batch_norm": False})
+    losses_seen = [row["val_loss"] for row in fitted.history]
+    assert len(fitted.history) < 40
+    assert fitted.best_epoch == int(np.argmin(losses_seen)) + 1
+    validation = striped(30, seed=1)
+    logits = fitted.model(tf.cast(validation.inputs["image"], tf.float32))
+    best = tf.reduce_mean(losses.cross_entropy()(validation.labels, logits))
+    assert float(best) == pytest.approx(min(losses_seen), rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_names_the_flag(run_dir):
+    with pytest.raises(InputError, match="--learning-rate"):
+        train(run_dir, epochs=30, learning_rate=1e30, model={"batch_norm": False})
+
+
+def test_history_is_written_a_line_an_epoch(run_dir):
+    train(run_dir, epochs=2)
+    lines = (run_dir / "history.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate"
+    assert [line.split(",")[0] for line in lines[1:]] == ["1", "2"]
+
+
+def test_each_group_of_variables_follows_its_own_optimizer(run_dir):
+    before = {}
+
+    def two_rates(model):
+        before.update({v.path: v.numpy() for v in model.trainable_variables})
+        head = [v for v in model.trainable_variables if "logits" in v.path]
+        body = [v for v in model.trainable_variables if "logits" not in v.path]
+        return [(optimizers.optimizer("sgd", 0.1), head), (optimizers.optimizer("sgd", 0.0), body)]
+
+    examples = striped(32)
+    plan = Plan(32, 16, 0)
+    fitted = fit.fit(
+        lambda: cnn.build((8, 8), 1, 3, filters=(4, 8)),
+        batches.starting_at(examples, Pixels(), plan),
+        batches.training(examples, Pixels(), plan, epochs=1),
+        loss=losses.cross_entropy(),
+        optimizers=two_rates,
+        epochs=1,
+        steps_per_epoch=2,
+        run_dir=run_dir,
+        tensorboard=False,
+    )
+    after = {v.path: v.numpy() for v in fitted.model.trainable_variables}
+    moved = {path for path in after if not np.array_equal(after[path], before[path])}
+    assert moved == {path for path in after if "logits" in path}
