@@ -1,0 +1,162 @@
+"""The whole evaluation of a classifier: the numbers of metrics.json and the sections of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars
+
+from kerasuite.evaluation import metrics
+from kerasuite.evaluation.curve_display import PrecisionRecallDisplay, RocDisplay
+from kerasuite.evaluation.display import ConfusionMatrixDisplay, ReliabilityDisplay
+from kerasuite.evaluation.drawing import png
+from kerasuite.evaluation.report import Figure, Section, Table
+from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
+
+HEADLINE = "accuracy"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The answers of a model, and of its baselines, on one set of labelled rows.
+
+    Args:
+        labels: int array (n,).
+        probabilities: (n, classes), the model's.
+        baselines: the same of each baseline, by name.
+        best_baseline: the name of the one that was best on validation.
+        ids: n names.
+        class_names: one a class.
+        groups: what rows belong together, (n,), or None.
+        seen: positions of rows whose content is also among the training rows.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    baselines: Mapping[str, np.ndarray]
+    best_baseline: str
+    ids: Sequence[str]
+    class_names: Sequence[str]
+    groups: np.ndarray | None = None
+    seen: np.ndarray = field(default_factory=lambda: np.array([], int))
+
+
+def numbers(scores: Scores) -> dict[str, Any]:
+    """The part of metrics.json that is about quality: headline, test, baselines, verdict.
+
+    `test_without_seen` is there when some rows were seen in training: the metrics without them.
+    """
+    measured = lambda probabilities, rows: {  # noqa: E731
+        name: estimate.as_dict()
+        for name, estimate in metrics.classification_metrics(
+            scores.labels[rows], probabilities[rows], groups=None if scores.groups is None else scores.groups[rows]
+        ).items()
+    }
+    everything = np.arange(len(scores.labels))
+    right = scores.probabilities.argmax(1) == scores.labels
+    best_right = scores.baselines[scores.best_baseline].argmax(1) == scores.labels
+    word, p = metrics.verdict(right, best_right, groups=scores.groups)
+    found = {
+        "headline": HEADLINE,
+        "test": measured(scores.probabilities, everything),
+        "baselines": {name: measured(baseline, everything) for name, baseline in scores.baselines.items()},
+        "best_baseline": scores.best_baseline,
+        "verdict": word,
+        "p_value": p,
+    }
+    unseen = np.setdiff1d(everything, scores.seen)
+    if len(scores.seen) and len(unseen):
+        found["test_without_seen"] = measured(scores.probabilities, unseen)
+    return found
+
+
+def displays(scores: Scores) -> dict[str, Any]:
+    """The displays of one set of scores, by the name of their picture."""
+    labels, probabilities, names = scores.labels, scores.probabilities, scores.class_names
+    return {
+        "confusion_matrix": ConfusionMatrixDisplay.from_predictions(labels, probabilities.argmax(1), names),
+        "roc": RocDisplay.from_predictions(labels, probabilities, names),
+        "precision_recall": PrecisionRecallDisplay.from_predictions(labels, probabilities, names),
+        "reliability": ReliabilityDisplay.from_predictions(labels, probabilities),
+        "mistakes": MistakesDisplay.from_predictions(labels, probabilities, scores.ids, names),
+    }
+
+
+def predictions(scores: Scores) -> polars.DataFrame:
+    """A row each example: id, label, prediction, and p(class) for each class."""
+    names = np.asarray(scores.class_names, object)
+    columns = {
+        "id": [str(scores.ids[row]) for row in range(len(scores.labels))],
+        "label": names[scores.labels].tolist(),
+        "prediction": names[scores.probabilities.argmax(1)].tolist(),
+    }
+    return polars.DataFrame(columns | {f"p({name})": scores.probabilities[:, k] for k, name in enumerate(names)})
+
+
+def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = None) -> dict[str, bytes]:
+    """PNG bytes of each display, by name; the confusion matrix in counts and in shares.
+
+    Args:
+        images: thumbnails of the mistakes, in their order.
+    """
+    drawn = {name: png(display) for name, display in shown.items() if name != "mistakes"}
+    drawn["confusion_matrix_normalized"] = png(shown["confusion_matrix"], normalize=True)
+    drawn["mistakes"] = png(shown["mistakes"], images=images)
+    return drawn
+
+
+def sections(
+    scores: Scores, drawn: Mapping[str, bytes], history: Sequence[Mapping[str, float]] | None = None
+) -> list[Section]:
+    """The report's sections, most telling first."""
+    made = [
+        Section(
+            "Which classes are taken for which",
+            "Rows are the true classes, columns the predicted ones.",
+            [
+                Figure("Confusion matrix, counts.", drawn["confusion_matrix"]),
+                Figure("Confusion matrix, share of each true class.", drawn["confusion_matrix_normalized"]),
+            ],
+            [_class_table(scores)],
+        ),
+        Section(
+            "The most confident mistakes",
+            "Often wrong labels, always instructive. predictions.csv has every row.",
+            [Figure("Prediction, true class and confidence of each.", drawn["mistakes"])],
+            [],
+        ),
+        Section(
+            "Probabilities",
+            "How well the scores tell the classes apart, and whether they can be taken at their word.",
+            [
+                Figure("Receiver operating characteristic, each class against the rest.", drawn["roc"]),
+                Figure("Precision and recall, each class against the rest.", drawn["precision_recall"]),
+                Figure(
+                    "Reliability: of the answers given with this confidence, how many are right.", drawn["reliability"]
+                ),
+            ],
+            [],
+        ),
+    ]
+    if history:
+        curves = png(HistoryDisplay.from_history([{"epoch": k} | dict(row) for k, row in enumerate(history, 1)]))
+        text = "The weights of the epoch with the lowest validation loss were kept."
+        made.append(Section("Training", text, [Figure("Loss and accuracy by epoch.", curves)], []))
+    return made
+
+
+def _class_table(scores: Scores) -> Table:
+    matrix = metrics.confusion_matrix(scores.labels, scores.probabilities.argmax(1), len(scores.class_names))
+    found = metrics.per_class(matrix)
+    rows = [
+        [name, *(_share(found[key][k]) for key in ("precision", "recall", "f1")), f"{int(found['support'][k]):,}"]
+        for k, name in enumerate(scores.class_names)
+    ]
+    return Table("Each class by itself.", ["class", "precision", "recall", "F1", "rows"], rows)
+
+
+def _share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.4f}"

@@ -1,0 +1,169 @@
+"""ROC and precision-recall pictures: one class against the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars
+
+from kerasuite.evaluation.curves import average_precision, precision_recall_curve, roc_auc, roc_curve
+from kerasuite.evaluation.drawing import drawing, line_style, literal, single_axes
+from kerasuite.evaluation.metrics import check_probabilities
+
+MOST_CURVES = 10
+WORST = 5
+MOST_POINTS = 1000
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One class against the rest: points (x, y) and the area under the full curve."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    area: float
+
+
+@dataclass
+class RocDisplay:
+    """Receiver operating characteristics, one class against the rest; of two classes, the second's.
+
+    Args:
+        curves: one a class that has both positives and negatives; at most 1,000 points are kept of each.
+        undefined: names of the classes that have not.
+    """
+
+    curves: list[Curve]
+    undefined: list[str]
+
+    @classmethod
+    def from_predictions(cls, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]) -> RocDisplay:
+        """Compute the curves.
+
+        Args:
+            labels: int array (n,); probabilities: float array (n, num_classes).
+        """
+        return cls(*_one_vs_rest(labels, probabilities, class_names, roc_curve, roc_auc))
+
+    def frame(self) -> polars.DataFrame:
+        """The points: class, area, fpr, tpr."""
+        return _points(self.curves, "fpr", "tpr")
+
+    def plot(self, ax: Any = None, *, zoom: bool | None = None) -> RocDisplay:
+        """Draw every curve with its area; of more than ten classes the five worst and the mean of all.
+
+        Args:
+            ax: Axes, or a Figure to fill, or None for a new one.
+            zoom: show the upper left corner only; None does so when every area drawn is above 0.98.
+        """
+        with drawing(ax, (7.6, 4.6)) as place:
+            ax = single_axes(place)
+            drawn = _chosen(self.curves)
+            if zoom is None:
+                zoom = bool(drawn) and min(curve.area for curve in drawn) > 0.98
+            ax.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=1, linestyle="--")
+            _draw(ax, drawn, "area, class")
+            reach = 0.2 if zoom else 1.0
+            ax.set(xlim=(-0.01 * reach, reach), ylim=(1 - reach, 1 + 0.01 * reach))
+            ax.set(xlabel="false positive rate", ylabel="true positive rate")
+            ax.set_title("ROC, one class against the rest" + (" (upper left corner)" if zoom else ""))
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+@dataclass
+class PrecisionRecallDisplay:
+    """Precision against recall, one class against the rest; of two classes, the second's.
+
+    Args: as `RocDisplay`; the area is the average precision.
+    """
+
+    curves: list[Curve]
+    undefined: list[str]
+
+    @classmethod
+    def from_predictions(
+        cls, labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str]
+    ) -> PrecisionRecallDisplay:
+        """Compute the curves.
+
+        Args:
+            labels: int array (n,); probabilities: float array (n, num_classes).
+        """
+
+        def curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return precision_recall_curve(positive, scores)[::-1]  # recall is the x
+
+        return cls(*_one_vs_rest(labels, probabilities, class_names, curve, average_precision))
+
+    def frame(self) -> polars.DataFrame:
+        """The points: class, area, recall, precision."""
+        return _points(self.curves, "recall", "precision")
+
+    def plot(self, ax: Any = None) -> PrecisionRecallDisplay:
+        """Draw every curve with its average precision; of more than ten classes the five worst and the mean of all.
+
+        Args:
+            ax: Axes, or a Figure to fill, or None for a new one.
+        """
+        with drawing(ax, (7.6, 4.6)) as place:
+            ax = single_axes(place)
+            _draw(ax, _chosen(self.curves), "average precision, class", drawstyle="steps-pre")
+            ax.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
+            ax.set_title("Precision and recall, one class against the rest")
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _one_vs_rest(labels, probabilities, class_names, curve, area) -> tuple[list[Curve], list[str]]:
+    """The curves of the classes that have one, and the names of those that have none."""
+    labels, probabilities = check_probabilities(labels, probabilities)
+    curves, undefined = [], []
+    for k in range(len(class_names)) if len(class_names) != 2 else (1,):
+        positive = labels == k
+        if positive.all() or not positive.any():
+            undefined.append(str(class_names[k]))
+            continue
+        x, y = curve(positive, probabilities[:, k])
+        kept = np.unique(np.linspace(0, len(x) - 1, MOST_POINTS).astype(int))  # both ends, evenly between
+        curves.append(Curve(str(class_names[k]), x[kept], y[kept], area(positive, probabilities[:, k])))
+    return curves, undefined
+
+
+def _points(curves: list[Curve], x: str, y: str) -> polars.DataFrame:
+    lengths = [len(curve.x) for curve in curves]
+    join = lambda arrays: np.concatenate([np.zeros(0), *arrays])  # noqa: E731
+    return polars.DataFrame(
+        {
+            "class": [curve.name for curve in curves for _ in curve.x],
+            "area": np.repeat([curve.area for curve in curves], lengths),
+            x: join(curve.x for curve in curves),
+            y: join(curve.y for curve in curves),
+        },
+        schema={"class": polars.String, "area": polars.Float64, x: polars.Float64, y: polars.Float64},
+    )
+
+
+def _chosen(curves: list[Curve]) -> list[Curve]:
+    """All curves of few; of many the mean of all and the five with the least area."""
+    if len(curves) <= MOST_CURVES:
+        return curves
+    grid = np.linspace(0, 1, MOST_POINTS)
+    mean = np.mean([np.interp(grid, curve.x, curve.y) for curve in curves], axis=0)
+    area = float(np.mean([curve.area for curve in curves]))
+    worst = sorted(curves, key=lambda curve: curve.area)[:WORST]
+    return [Curve(f"mean of {len(curves)} classes", grid, mean, area), *worst]
+
+
+def _draw(ax: Any, curves: list[Curve], title: str, **options: Any) -> None:
+    for position, curve in enumerate(curves):
+        # The number comes first: matplotlib leaves out of a legend what starts with an underscore.
+        ax.plot(curve.x, curve.y, label=f"{curve.area:.3f}  {literal(curve.name)}", **line_style(position), **options)
+    if curves:
+        ax.legend(loc="upper left", bbox_to_anchor=(1.02, 1), title=title, alignment="left", borderaxespad=0)
+    else:
+        ax.text(0.5, 0.5, "no class has both positives and negatives", ha="center", transform=ax.transAxes)
