@@ -116,7 +116,8 @@ def _read(config_class: type[C], path: Path) -> dict[str, Any]:
     values = values.get("settings", values)
     # A run's own place and number are not settings to repeat.
     values.pop("output", None)
-    return dataclasses.asdict(from_dict(config_class, values, str(path)))
+    made = from_dict(config_class, values, f"--config {path}")
+    return {name: getattr(made, name) for name in values}
 
 
 def from_dict(config_class: type[C], values: dict[str, Any], source: str) -> C:

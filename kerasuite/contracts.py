@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -49,6 +50,8 @@ class Examples:
         ids: n names, one an example: a path, or a source and its row. Strings or RowIds.
         class_names: the name of each label.
         groups: array (n,) of what belongs together (a patient, an object), or None.
+        facts: what else is known of each row (the size of a picture, a digest of its content), by name; not for the
+            model.
 
     Raises:
         InputError: columns of unequal length, or labels outside class_names.
@@ -64,10 +67,11 @@ class Examples:
     ids: Sequence[str] | np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
     groups: np.ndarray | None = None
+    facts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        lengths = {name: len(column) for name, column in self.inputs.items()}
-        n = next(iter(lengths.values()))
+        lengths = {name: len(column) for name, column in (self.inputs | self.facts).items()}
+        n = len(next(iter(self.inputs.values())))
         if self.ids is None:
             object.__setattr__(self, "ids", RowIds("row", np.arange(n)))
         if self.labels is not None:
@@ -99,7 +103,20 @@ class Examples:
             labels=pick(self.labels),
             ids=self.ids[indices],
             groups=pick(self.groups),
+            facts={name: column[indices] for name, column in self.facts.items()},
         )
+
+    def fingerprint(self) -> str:
+        """A digest of every row, its label and its place: 16 hexadecimal digits."""
+        content = hashlib.blake2b(digest_size=8)
+        for column in (*self.inputs.values(), *self.facts.values(), self.labels, self.groups):
+            if column is not None:
+                content.update(
+                    np.ascontiguousarray(column).data.cast("B")
+                    if column.dtype.kind not in "UO"
+                    else repr(column.tolist()).encode()
+                )
+        return content.hexdigest()
 
     @classmethod
     def from_frame(cls, frame: Any, *, label: str, id: str | None = None, group: str | None = None) -> Examples:
@@ -151,6 +168,10 @@ class Splits:
         """Rows a part, and how many inputs were skipped."""
         parts = {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
         return parts | {"skipped": len(self.skipped)}
+
+    def fingerprint(self) -> str:
+        """A digest of all three parts."""
+        return "-".join(part.fingerprint() for part in (self.train, self.validation, self.test))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ import contextlib
 import os
 import platform
 import re
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasuite.errors import InputError
@@ -21,7 +24,8 @@ def import_tensorflow() -> None:
     """Import TensorFlow without the lines that its native libraries print; they are shown if the import fails."""
     if "tensorflow" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Its errors come as exceptions; what it prints beside them are remarks on its own optimiser.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Those lines come before any log level is read, and go past sys.stderr.
     sys.stderr.flush()
     kept = os.dup(2)
@@ -124,7 +128,11 @@ def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
     import numpy as np
     import tensorflow as tf
 
+    from kerasuite import __version__
+
     return {
+        "kerasuite": __version__,
+        "git_commit": _git_commit(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
@@ -132,8 +140,19 @@ def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "devices": list(used.extended.worker_devices),
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+        "replicas": used.num_replicas_in_sync,
     }
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this code runs from, `+` if it was changed since; None outside a checkout."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return None
+    ask = lambda *words: subprocess.run(["git", "-C", root, *words], capture_output=True, text=True).stdout.strip()  # noqa: E731
+    commit = ask("rev-parse", "--short=12", "HEAD")
+    return commit + ("+" if commit and ask("status", "--porcelain", "--untracked-files=no") else "") or None
 
 
 def _processor() -> str:

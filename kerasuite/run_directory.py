@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ TENSORBOARD = "tensorboard"
 MODEL = "model.keras"
 SERVABLE = "servable"
 BASELINES = "baselines.npz"
+SEEN = "trained_on.npy"
 PREDICTIONS = "predictions.csv"
 CONFUSION_MATRIX = "confusion_matrix"
 REPORT = "report.html"
@@ -162,6 +163,33 @@ def read_json(path: Path) -> Any:
         ) from None
     except ValueError as error:
         raise InputError(f"{path} is damaged: {error}.") from None
+
+
+def remember(run_dir: Path, name: str, make: Callable[[], Any]) -> Any:
+    """What environment.json has under this name; where it has nothing yet, what `make` gives, which is then written.
+
+    So a decision that was measured once is the same when the run is resumed.
+    """
+    path = run_dir / ENVIRONMENT
+    known = read_json(path) if path.is_file() else {}
+    if name not in known:
+        known[name] = make()
+        write_json(path, known)
+    return known[name]
+
+
+def require_same(run_dir: Path, name: str, value: str) -> None:
+    """Record a value in environment.json, or hold it against the one recorded when the run started.
+
+    Raises:
+        InputError: it differs: going on would not be the same run.
+    """
+    known = remember(run_dir, name, lambda: value)
+    if known != value:
+        raise InputError(
+            f"The {name} is not that with which the run in {run_dir} started (fingerprint {value}, was {known}). "
+            "Put it back as it was, or start a new run."
+        )
 
 
 _DIGEST = hashlib.sha256().digest_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -138,8 +138,3 @@ def balanced_class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
     """
     counts = np.bincount(labels, minlength=num_classes)
     return np.divide(len(labels), num_classes * counts, out=np.zeros(num_classes), where=counts > 0)
-
-
-def in_slices(total: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover `total` rows in order."""
-    return (slice(start, min(start + size, total)) for start in range(0, total, size))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,10 +13,14 @@ from kerasuite.contracts import Examples
 from kerasuite.data.files import Picture
 
 PATH, BYTES, IMAGE = "path", "bytes", "image"
-MAXIMAL_SHARED_SIDE = 224
+LARGEST_SHARED_SIDE = 224
 DEFAULT_SIZE = (64, 64)
+
 _JPEG_RATIOS = (1, 2, 4, 8)
 _LARGEST_PLAIN_SHRINKING = 2.0
+_EXIF_WITHIN = 2**17
+# Start of frame (baseline, extended, progressive), start of scan, end of image, and no marker at all.
+_PIXEL_MARKERS = (0xC0, 0xC1, 0xC2, 0xDA, 0xD9, 0x00)
 
 
 class ImagePreparation(tf.Module):
@@ -82,7 +86,7 @@ class ImagePreparation(tf.Module):
         # libjpeg scales a side of n pixels to ceil(n / ratio).
         ratios = tf.constant(_JPEG_RATIOS[1:])[:, None]
         covers = tf.reduce_all((tf.io.extract_jpeg_shape(data)[:2] + ratios - 1) // ratios >= target, axis=1)
-        decoders = [partial(tf.io.decode_jpeg, data, channels=3, ratio=ratio) for ratio in _JPEG_RATIOS]
+        decoders = [functools.partial(tf.io.decode_jpeg, data, channels=3, ratio=ratio) for ratio in _JPEG_RATIOS]
         pixels = tf.switch_case(tf.reduce_sum(tf.cast(covers, tf.int32)), decoders)
         return tf.cond(orientation == 1, lambda: pixels, lambda: turned(pixels, orientation))
 
@@ -110,14 +114,14 @@ def with_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def resized(pixels: tf.Tensor, image_size: tuple[int, int]) -> tf.Tensor:
-    """uint8 (h, w, c) to uint8 (*image_size, c): bilinear, smoothed first where it shrinks a lot; equal sizes untouched."""
+    """uint8 (h, w, c) to uint8 (*image_size, c): bilinear, smoothed where it shrinks a lot. Equal sizes stay."""
     size = tf.shape(pixels)[:2]
     shrinking = tf.reduce_max(tf.cast(size, tf.float32) / tf.constant(image_size, tf.float32))
     case = tf.where(tf.reduce_all(size == image_size), 0, tf.where(shrinking <= _LARGEST_PLAIN_SHRINKING, 1, 2))
 
     def resize(antialias: bool) -> tf.Tensor:
-        values = tf.image.resize(pixels, image_size, antialias=antialias)
-        return tf.cast(tf.round(tf.clip_by_value(values, 0.0, 255.0)), tf.uint8)
+        # Both kernels weigh pixels by shares of 1, so that the values stay within 0 and 255.
+        return tf.cast(tf.round(tf.image.resize(pixels, image_size, antialias=antialias)), tf.uint8)
 
     result = tf.switch_case(case, [lambda: pixels, lambda: resize(False), lambda: resize(True)])
     return tf.ensure_shape(result, (*image_size, pixels.shape[-1]))
@@ -135,10 +139,53 @@ def turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
 def exif_orientation(data: tf.Tensor) -> tf.Tensor:
     """The EXIF orientation of a JPEG's bytes, int32 scalar: 1 to 8, and 1 where it is absent or malformed.
 
-    Source: the segments are those of ITU-T T.81, appendix B; the tags those of TIFF 6.0, tag 0x0112.
+    Source: the segments are those of ITU-T T.81, appendix B; the tag 0x0112 and its entry those of TIFF 6.0.
     """
-    raw = tf.cast(tf.io.decode_raw(data, tf.uint8), tf.int32)
-    return raw
+    opening = tf.strings.substr(data, 0, _EXIF_WITHIN)
+    without = tf.strings.regex_replace(opening, r"Exif\x00\x00", "", replace_global=False)
+    # A walk through the segments costs a third of decoding a small photo; most files have nothing to look for.
+    mentioned = tf.strings.length(without) < tf.strings.length(opening)
+    return tf.cond(mentioned, lambda: _orientation_tag(_exif_segment(opening)), lambda: tf.constant(1))
+
+
+def _exif_segment(opening: tf.Tensor) -> tf.Tensor:
+    """The TIFF structure in a JPEG's APP1 segment, int32 (n,); empty if no segment before the pixels is EXIF."""
+    raw = tf.cast(tf.io.decode_raw(tf.strings.join((opening, b"\0" * 10)), tf.uint8), tf.int32)
+
+    def is_exif(at):
+        return (raw[at + 1] == 0xE1) & tf.reduce_all(raw[at + 4 : at + 10] == tf.constant([*b"Exif\0\0"]))
+
+    def goes_on(at):
+        return (raw[at] == 0xFF) & ~tf.reduce_any(raw[at + 1] == _PIXEL_MARKERS) & ~is_exif(at)
+
+    def next_segment(at):
+        # A marker may be filled up with bytes 0xFF; a segment's length counts its own two bytes.
+        step = tf.where(raw[at + 1] == 0xFF, 1, 2 + tf.maximum(raw[at + 2] * 256 + raw[at + 3], 2))
+        return (tf.minimum(at + step, tf.size(raw) - 10),)
+
+    (at,) = tf.while_loop(goes_on, next_segment, (tf.constant(2),), parallel_iterations=1)
+    end = tf.where(is_exif(at), at + 2 + raw[at + 2] * 256 + raw[at + 3], 0)
+    return raw[at + 10 : end]
+
+
+def _orientation_tag(tiff: tf.Tensor) -> tf.Tensor:
+    """The orientation in the first directory of a TIFF structure, int32 (n,); 1 if there is none."""
+    # Slices past the end are empty, and the zeros make every fixed place readable.
+    tiff = tf.concat((tiff, tf.zeros(16, tf.int32)), 0)
+    is_little = tiff[0] == ord("I")
+
+    def number(places, size=2):  # (..., size) -> (...)
+        weights = tf.constant([256**place for place in range(size)])
+        return tf.reduce_sum(places * tf.where(is_little, weights, weights[::-1]), axis=-1)
+
+    # Nothing lies further in than 65,535 bytes: the two high bytes of the offset are 0 in a sound file.
+    offset = tf.clip_by_value(number(tiff[4:8], 4), 8, tf.size(tiff) - 2)
+    entries = tiff[offset + 2 :][: 12 * number(tiff[offset : offset + 2])]
+    entries = tf.reshape(entries[: tf.size(entries) // 12 * 12], (-1, 12))
+    is_short = number(entries[:, 2:4]) == 3
+    values = number(entries[:, 8:10])
+    sound = (number(entries[:, 0:2]) == 0x0112) & is_short & (values >= 1) & (values <= 8)
+    return tf.concat((values[sound], [1]), 0)[0]
 
 
 class Geometry(NamedTuple):
@@ -147,3 +194,33 @@ class Geometry(NamedTuple):
     image_size: tuple[int, int]
     channels: int
     note: str
+
+
+def choose_size(examples: Examples, pictures: Mapping[str, Picture] | None = None) -> Geometry:
+    """A size for pictures of which nobody said how large they should be.
+
+    Args:
+        examples: the training rows.
+        pictures: what is known of the files, by id; needed where the examples are paths.
+
+    Example:
+        >>> choose_size(Examples({"image": np.zeros((2, 28, 28, 1), np.uint8)})).note
+        'Images are 28x28 with 1 channel, as every one of them is.'
+    """
+    if IMAGE in examples.inputs:
+        height, width, channels = examples.inputs[IMAGE].shape[1:]
+        sizes = {(height, width)}
+    else:
+        known = [pictures[id] for id in examples.ids]
+        sizes = {(picture.height, picture.width) for picture in known}
+        channels = 1 if all(picture.is_gray for picture in known) else 3
+    colours = f"{channels} channel{'s' if channels > 1 else ''}"
+    (height, width), number = min(sizes), len(sizes)
+    if number == 1 and max(height, width) <= LARGEST_SHARED_SIDE:
+        return Geometry(
+            (height, width), channels, f"Images are {height}x{width} with {colours}, as every one of them is."
+        )
+    given = f"{number:,} different sizes" if number > 1 else f"{height}x{width} throughout"
+    height, width = DEFAULT_SIZE
+    note = f"Images are resized to {height}x{width} with {colours}; the files have {given}. --image-size sets another."
+    return Geometry(DEFAULT_SIZE, channels, note)

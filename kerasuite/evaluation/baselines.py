@@ -125,6 +125,12 @@ class LogisticRegression:
 Baseline = Majority | LogisticRegression
 
 
+def fit_all(features: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Baseline]:
+    """The baselines that every classifier is held against, by name."""
+    kinds = {"majority": Majority, "logistic_regression": LogisticRegression}
+    return {name: kind.fit(features, labels, num_classes) for name, kind in kinds.items()}
+
+
 def best(baselines: dict[str, Baseline], features: np.ndarray, labels: np.ndarray) -> str:
     """The name of the baseline with the best accuracy on validation; on a tie the simpler, Majority.
 

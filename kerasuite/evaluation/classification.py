@@ -108,11 +108,29 @@ def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = Non
     return drawn
 
 
+def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
+    """The numbers with and without the rows whose content was trained on."""
+    whole, without = found["test"], found["test_without_seen"]
+    rows = [[name, whole[name]["value"], without[name]["value"]] for name in without]
+    columns = ["metric", f"all {len(scores.labels):,} rows", f"without the {len(scores.seen):,} seen in training"]
+    text = "Some test rows have the same content as rows trained on, which a model may know by heart."
+    return Section("Rows seen in training", text, [], [Table("The same model, scored both ways.", columns, rows)])
+
+
 def sections(
-    scores: Scores, drawn: Mapping[str, bytes], history: Sequence[Mapping[str, float]] | None = None
+    scores: Scores,
+    found: Mapping[str, Any],
+    drawn: Mapping[str, bytes],
+    history: Sequence[Mapping[str, float]] | None = None,
 ) -> list[Section]:
-    """The report's sections, most telling first."""
-    made = [
+    """The report's sections, most telling first.
+
+    Args:
+        found: what `numbers` gave.
+        drawn: what `pictures` gave.
+    """
+    made = [_seen_section(scores, found)] if "test_without_seen" in found else []
+    made += [
         Section(
             "Which classes are taken for which",
             "Rows are the true classes, columns the predicted ones.",

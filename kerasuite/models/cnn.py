@@ -50,12 +50,9 @@ def build(
         convolve = keras.layers.Conv2D(
             number, 3, padding=padding, use_bias=not batch_norm, kernel_regularizer=penalty, name=f"conv_{k}"
         )
-        x = convolve(x)
-        if batch_norm:
-            x = normalisation(f"norm_{k}")(x)
-        # Pooling first: relu and maximum commute, and there is a quarter left for relu to do.
-        x = keras.layers.MaxPooling2D(name=f"pool_{k}")(x)
+        x = normalisation(f"norm_{k}")(convolve(x)) if batch_norm else convolve(x)
         x = keras.layers.ReLU(name=f"relu_{k}")(x)
+        x = keras.layers.MaxPooling2D(name=f"pool_{k}")(x)
 
     x = keras.layers.Flatten(name="flatten")(x)
     if dropout:

@@ -20,7 +20,7 @@ TIE = 1e-5
 class RawPreparation(Protocol):
     """A preparation that can be traced into a SavedModel."""
 
-    def from_raw(self, raw: tf.Tensor) -> tf.Tensor:
+    def serve_batch(self, raw: tf.Tensor) -> tf.Tensor:
         """Raw inputs (batch,) to what the model takes."""
 
 
@@ -35,7 +35,7 @@ class Servable(tf.Module):
         self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[])
 
     def _serve(self, raw):
-        probabilities = tf.nn.softmax(self.model(self.prepare.from_raw(raw), training=False))
+        probabilities = tf.nn.softmax(self.model(self.prepare.serve_batch(raw), training=False))
         best = tf.argmax(probabilities, -1)
         return {
             "label": tf.gather(self.class_names, best),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -77,6 +78,11 @@ def restore(folder: Path, variables: Sequence[Any]) -> dict[str, Any] | None:
         _assign(path, variables, arrays)
         return _put_arrays(json.loads(arrays["state"].tobytes()), arrays)
     return None
+
+
+def discard(folder: Path) -> None:
+    """Delete the checkpoints of a run that needs them no more."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import signal
 import sys
 import threading
@@ -42,13 +41,13 @@ class Fitted:
         model: the best epoch's weights, in float32, bound to no strategy.
         history: one dictionary an epoch: loss, measures, val_..., learning_rate.
         best_epoch: the epoch that was kept, counted from 1.
-        seconds: training time, interruptions left out.
+        earlier_seconds: training time before the interruption that this went on from.
     """
 
     model: keras.Model
     history: list[dict[str, float]]
     best_epoch: int
-    seconds: float
+    earlier_seconds: float
 
 
 def fit(
@@ -126,7 +125,7 @@ def fit(
     # Built anew: float32 whatever the training's policy was, and free of the strategy.
     result = build()
     result.set_weights(model.get_weights())
-    return Fitted(result, run.history, stopping.best_epoch + 1, run.seconds)
+    return Fitted(result, run.history, stopping.best_epoch + 1, run.earlier_seconds)
 
 
 class _Run:
@@ -138,8 +137,8 @@ class _Run:
         self.optimizer = groups[0][0]
         self.variables = [*self.model.variables, *(v for optimizer, _ in groups for v in optimizer.variables)]
         self.checkpoint_seconds, self.print_lines = checkpoint_seconds, print_lines
-        self.step, self.seconds, self.sums, self.history = 0, 0.0, None, []
-        self.steps_a_call, self.since, self.saved = 1, time.monotonic(), time.monotonic()
+        self.step, self.earlier_seconds, self.sums, self.history = 0, 0.0, None, []
+        self.steps_a_call, self.began, self.saved = 1, time.monotonic(), time.monotonic()
 
     def start(self) -> None:
         self.model.stop_training = False
@@ -147,20 +146,19 @@ class _Run:
         state = checkpoint.restore(self.folder, self.variables)
         if state is not None:
             self.step, self.sums, self.history = state["step"], state["sums"], state["history"]
-            self.seconds = state["seconds"]
+            self.earlier_seconds = state["seconds"]
             self.model.stop_training = state["stopped"]
             for callback, saved in zip(self.callbacks.callbacks, state["callbacks"]):
                 vars(callback).update(saved)
             print(f"Going on from step {self.step}.")
-        self.since = self.saved = time.monotonic()
+        self.began = self.saved = time.monotonic()
 
     def save(self) -> None:
-        self._count_seconds()
         state = {
             "step": self.step,
             "sums": self.sums,
             "history": self.history,
-            "seconds": self.seconds,
+            "seconds": self.earlier_seconds + time.monotonic() - self.began,
             "stopped": bool(self.model.stop_training),
             "callbacks": [checkpoint.callback_state(callback) for callback in self.callbacks.callbacks],
         }
@@ -209,11 +207,6 @@ class _Run:
         a_step = (time.monotonic() - begun) / number
         self.steps_a_call = int(np.clip(CALL_SECONDS / a_step, 1, 4 * self.steps_a_call))
 
-    def _count_seconds(self) -> None:
-        now = time.monotonic()
-        self.seconds += now - self.since
-        self.since = now
-
 
 def _write_history(run_dir: Path, history: list[dict[str, float]]) -> None:
     text = io.StringIO()
@@ -244,8 +237,3 @@ def _stop_signals() -> Iterator[threading.Event]:
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)
-
-
-def discard_checkpoints(run_dir: Path) -> None:
-    """Delete a finished run's checkpoints."""
-    shutil.rmtree(run_dir / run_directory.CHECKPOINTS, ignore_errors=True)

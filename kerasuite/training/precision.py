@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,19 +14,26 @@ from kerasuite import devices
 REPEATS = 3
 
 
-def fastest(
-    build: Callable[[], keras.Model], batch: tuple, loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-) -> tuple[str, dict[str, float]]:
-    """Time the gradient of one batch each way, on one device.
+def choose(
+    setting: str,
+    build: Callable[[], keras.Model],
+    batches: Callable[[int], tf.data.Dataset],
+    loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+) -> dict[str, Any]:
+    """The arithmetic to train in: what the setting says, or for `auto` the faster of the two on the first batch.
 
     Args:
-        batch: (x, y, weight) as training sees it.
+        setting: `auto`, `float32` or `bfloat16`.
+        batches: from a step to a dataset of (x, y, weight).
 
     Returns:
-        `float32` or `bfloat16`, and the seconds of each: the least of three calls after a first one.
+        `used`, and where it was measured `seconds`: of one gradient each way, the least of three calls.
     """
+    if setting != "auto":
+        return {"used": setting}
+    batch = next(iter(batches(0)))
     seconds = {name: _seconds(name, build, batch, loss) for name in ("float32", "bfloat16")}
-    return min(seconds, key=seconds.get), seconds
+    return {"used": min(seconds, key=seconds.get), "seconds": seconds}
 
 
 def _seconds(name: str, build, batch, loss) -> float:

@@ -36,7 +36,9 @@ def striped(n, seed=0):
     return Examples({"image": images}, labels)
 
 
-def train(run_dir, *, epochs=3, strategy=None, augment=None, batch_size=16, callbacks=(), learning_rate=1e-2, **options):
+def train(
+    run_dir, *, epochs=3, strategy=None, augment=None, batch_size=16, callbacks=(), learning_rate=1e-2, **options
+):
     keras.utils.set_random_seed(1)
     train, validation = striped(70), striped(30, seed=1)
     plan = Plan(len(train), batch_size, seed=3)

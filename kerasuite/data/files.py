@@ -1,0 +1,175 @@
+"""Files of pictures: which of them can be used, and what is in them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from kerasuite.data.duplicates import digest
+
+MAXIMAL_PIXELS = 100_000_000
+_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
+_ORIENTATION = 0x0112
+
+ANIMATED, CMYK, SIXTEEN_BIT = "animated", "CMYK", "16-bit"
+_ODDITIES = {
+    ANIMATED: "animated: their first frame is used",
+    CMYK: "CMYK: they are converted to RGB without a colour profile",
+    SIXTEEN_BIT: "16-bit: the high byte of each pixel is used",
+}
+
+
+class Picture(NamedTuple):
+    """What is known of one file of pictures.
+
+    Args:
+        height, width: in pixels, upright.
+        digest: of the decoded pixels, see `duplicates.digest`.
+        oddities: what a reader should know ("animated", "CMYK", "16-bit").
+        reason: why the file cannot be used; empty if it can.
+    """
+
+    path: str
+    height: int = 0
+    width: int = 0
+    is_gray: bool = False
+    orientation: int = 1
+    digest: bytes = b""
+    oddities: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def check(paths: Sequence[str | os.PathLike], progress: Callable[[int, int], None] | None = None) -> list[Picture]:
+    """Read every file once, in threads, and say what is in it or why it cannot be used. Keeps no pixels.
+
+    Args:
+        progress: called with how many files are done, and how many there are.
+
+    Returns:
+        One Picture a path, in the same order.
+    """
+    results = []
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
+        warnings.simplefilter("ignore")  # Pillow's warnings of large or odd files; what matters becomes a reason.
+        for picture in threads.map(_check_one, paths):
+            results.append(picture)
+            if progress is not None:
+                progress(len(results), len(paths))
+    return results
+
+
+def oddity_notes(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    """A sentence for each kind of odd file, with how many there are."""
+    counts = Counter(oddity for picture in pictures for oddity in picture.oddities)
+    return tuple(f"{counts[kind]:,} file(s) are {meaning}." for kind, meaning in _ODDITIES.items() if counts[kind])
+
+
+class _UnusableError(Exception):
+    """Why a file cannot be used."""
+
+
+def _check_one(path: str | os.PathLike) -> Picture:
+    try:
+        return _picture(os.fspath(path))
+    except _UnusableError as unusable:
+        return Picture(os.fspath(path), reason=str(unusable))
+
+
+def _picture(path: str) -> Picture:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as fault:
+        raise _UnusableError(f"cannot be read: {fault.strerror}") from fault
+    if not data:
+        raise _UnusableError("the file is empty (0 bytes)")
+    orientation, oddities = _header(data)
+    pixels = _decoded(data)
+    height, width = pixels.shape[:2] if orientation < 5 else pixels.shape[1::-1]
+    return Picture(path, height, width, _is_gray(pixels), orientation, digest(upright(pixels, orientation)), oddities)
+
+
+def _header(data: bytes) -> tuple[int, tuple[str, ...]]:
+    """Orientation and oddities, from the opening of the file: nothing is decoded."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _refuse_bomb(image.width * image.height)
+            if image.format not in _FORMATS:
+                raise _UnusableError(f"{image.format} files are not read; save it as PNG or JPEG")
+            is_jpeg = data.startswith(b"\xff\xd8\xff")
+            orientation = _orientation(image, data, is_jpeg)
+            if orientation != 1 and not is_jpeg:
+                raise _UnusableError(
+                    f"turned by EXIF (orientation {orientation}), which only JPEGs may be; save it upright"
+                )
+            return orientation, tuple(_oddities(image, data, is_jpeg))
+    except Image.DecompressionBombError as bomb:
+        _refuse_bomb(int(re.search(r"\d+", str(bomb))[0]))
+        raise
+    except UnidentifiedImageError as fault:
+        raise _UnusableError("not an image, whatever its name says") from fault
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as fault:
+        raise _UnusableError("broken header") from fault
+
+
+def _refuse_bomb(pixels: int) -> None:
+    if pixels > MAXIMAL_PIXELS:
+        raise _UnusableError(f"{pixels:,} pixels; at most {MAXIMAL_PIXELS:,} are read: scale it down")
+
+
+def _orientation(image: Image.Image, data: bytes, is_jpeg: bool) -> int:
+    # Pillow decodes a whole PNG to look for EXIF behind the pixels.
+    if not is_jpeg and not any(mark in data for mark in (b"eXIf", b"EXIF", b"Raw profile type")):
+        return 1
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, TypeError, struct.error):
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _oddities(image: Image.Image, data: bytes, is_jpeg: bool) -> Iterator[str]:
+    # An MPO is a JPEG with further views behind it, and no animation.
+    if not is_jpeg and getattr(image, "is_animated", False):
+        yield ANIMATED
+    if image.mode == "CMYK":
+        yield CMYK
+    if image.format == "PNG" and data[24] == 16:
+        yield SIXTEEN_BIT
+
+
+def _decoded(data: bytes) -> np.ndarray:
+    """uint8 (height, width, 3), as the graph will decode it."""
+    import tensorflow as tf
+
+    try:
+        return tf.io.decode_image(data, channels=3, expand_animations=False).numpy()
+    except tf.errors.OpError as fault:
+        raise _UnusableError("truncated or damaged, or a variant that TensorFlow does not read") from fault
+
+
+def _is_gray(pixels: np.ndarray) -> bool:
+    """Whether red, green and blue are equal; the middle row is asked first, for speed."""
+    equal = lambda part: bool((part == part[..., :1]).all())  # noqa: E731
+    return equal(pixels[len(pixels) // 2]) and equal(pixels)
+
+
+def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (h, w, c) turned by their EXIF orientation, contiguous."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

@@ -1,0 +1,149 @@
+"""Folders of class folders of images, with or without train, validation and test above them: which files are there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from kerasuite.contracts import Skipped
+from kerasuite.errors import InputError
+
+TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
+NAMES = ("mnist", "fashion_mnist", "cifar10", "digits")
+TAKES = (
+    f"--data takes {', '.join(NAMES)}, a .npz file (x_train, y_train, x_test, y_test), a folder of IDX files "
+    "(train-images-idx3-ubyte.gz, ...), or a folder with one folder of images for each class"
+)
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+_PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+_UNREAD_EXTENSIONS = tuple([".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".ico", ".raw", ".cr2", ".nef"])
+
+
+def listed(names: Iterable, most: int = 12) -> str:
+    """Names in a sentence, the first of them if they are many."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def files_by_part(root: Path) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:
+    """The files of each part; everything is train where the folders are classes."""
+    folders = _folders_in(root)
+    if not folders:
+        raise InputError(f"{root} has no folders in it. {TAKES}.")
+    part_folders = {folder: _PART_FOLDERS.get(folder.name.lower()) for folder in folders}
+    # A class may be called "train" too: then it holds images, and no folders.
+    is_split = any(part and _folders_in(folder) for folder, part in part_folders.items())
+    skipped = _loose_files(root, root)
+    if not is_split:
+        return {TRAIN: _of_folder(root, root, skipped)}, skipped
+    parts: dict[str, list[ClassFile]] = {}
+    for folder, part in part_folders.items():
+        if part is None:
+            skipped.append(
+                Skipped(folder.name + "/", f"a folder beside {', '.join(sorted(set(_PART_FOLDERS) & _names(folders)))}")
+            )
+        elif part in parts:
+            raise InputError(f"{root} has two folders for {part}: {', '.join(sorted(_names(folders)))}. Keep one.")
+        else:
+            skipped += _loose_files(folder, root)
+            parts[part] = _of_folder(folder, root, skipped)
+            if not parts[part]:
+                raise InputError(f"{folder} has no images in class folders. Add some, or remove the folder.")
+    return parts, skipped
+
+
+def _names(folders: Iterable[Path]) -> set[str]:
+    return {folder.name.lower() for folder in folders}
+
+
+def _of_folder(folder: Path, root: Path, skipped: list[Skipped]) -> list[ClassFile]:
+    found, others = _class_files(folder, root)
+    skipped += others
+    filled = {file.class_name for file in found}
+    empty = [entry.name for entry in _folders_in(folder) if entry.name not in filled]
+    if empty and filled:
+        raise InputError(f"{folder} has no images of the class(es) {listed(empty)}. Add some, or remove the folder(s).")
+    return found
+
+
+def each_once(listed: list[ClassFile]) -> tuple[list[ClassFile], list[Skipped]]:
+    """Each file once, though links may show it twice."""
+    first: dict[tuple[int, int], ClassFile] = {}
+    once, again = [], []
+    for file in listed:
+        other = first.setdefault(identity(file.path), file)
+        if other.class_name != file.class_name:
+            raise InputError(f"{file.id} and {other.id} are one file in two classes. Remove one of them.")
+        if other is file:
+            once.append(file)
+        else:
+            again.append(Skipped(file.id, f"the same file as {other.id}"))
+    return once, again
+
+
+def identity(path: str) -> tuple[int, int] | str:
+    """What two names of one file share."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return path
+    return (status.st_dev, status.st_ino)
+
+
+class ClassFile(NamedTuple):
+    """A file in a class folder: its name below the data folder, where it is, its class."""
+
+    id: str
+    path: str
+    class_name: str
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a name is one that file managers hide, or that archives add."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted by name, without the hidden."""
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not _is_hidden(entry.name))
+
+
+def _loose_files(folder: Path, root: Path) -> list[Skipped]:
+    """The files that lie beside class folders."""
+    files = (entry for entry in folder.iterdir() if not entry.is_dir() and not _is_hidden(entry.name))
+    return [Skipped(entry.relative_to(root).as_posix(), "lies outside the class folders") for entry in sorted(files)]
+
+
+def _class_files(folder: Path, root: Path) -> tuple[list[ClassFile], list[Skipped]]:
+    """Every file of images below the folders of a folder, each folder a class, and the files that are no images.
+
+    Args:
+        root: ids are paths relative to it.
+    """
+    found, skipped = [], []
+    for class_folder in _folders_in(folder):
+        for path in _walk(class_folder):
+            id, extension = os.path.relpath(path, root).replace(os.sep, "/"), os.path.splitext(path)[1].lower()
+            if extension in EXTENSIONS:
+                found.append(ClassFile(id, path, class_folder.name))
+            elif extension in _UNREAD_EXTENSIONS:
+                skipped.append(Skipped(id, f"{extension} files are not read; save it as PNG or JPEG"))
+            else:
+                skipped.append(Skipped(id, f"not named as an image ({', '.join(EXTENSIONS)})"))
+    return found, skipped
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """The files below a folder, sorted, through links too, without the hidden."""
+    seen = set()
+    for where, folders, names in os.walk(folder, followlinks=True):
+        # A link may lead back to a folder above it.
+        seen.add(os.path.realpath(where))
+        folders[:] = sorted(
+            name for name in folders if not _is_hidden(name) and os.path.realpath(os.path.join(where, name)) not in seen
+        )
+        yield from (os.path.join(where, name) for name in sorted(names) if not _is_hidden(name))

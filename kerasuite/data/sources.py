@@ -1,0 +1,279 @@
+"""What `--data` may name, to labelled examples of images: named data sets, .npz and IDX files, folders of classes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from kerasuite.contracts import Examples, RowIds, Skipped
+from kerasuite.data import files, folders
+from kerasuite.data.arrays import idx_files, of_arrays, read_idx, read_npz
+from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, TRAIN, VALIDATION, listed
+from kerasuite.errors import InputError
+
+_DOWNLOAD_SILENCE_SECONDS = 20
+
+_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+_THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CLASS_NAMES = {"mnist": None, "fashion_mnist": _CLOTHES, "cifar10": _THINGS}
+# Where Keras keeps each download, and where it gets it from.
+_DOWNLOADS = {
+    "mnist": ("mnist.npz", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"),
+    "fashion_mnist": ("fashion-mnist", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/*-ubyte.gz"),
+    "cifar10": ("cifar-10-batches-py-target", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"),
+}
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The parts that a data set came in; None for a part that it has not.
+
+    Args:
+        pictures: of files: size, colours and content, by id. Empty for arrays.
+    """
+
+    train: Examples | None
+    validation: Examples | None
+    test: Examples | None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    pictures: dict[str, files.Picture] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Examples]:
+        """The parts there are, by name."""
+        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
+
+
+def image_splits(data: str | Path, progress: Progress | None = None) -> Source:
+    """Read what `--data` names, to train on it.
+
+    Args:
+        data: a data set's name, a .npz file, or a folder.
+        progress: called with the number of files checked, and of all files.
+
+    Returns:
+        The parts as given, with one numbering of the classes: those of train.
+
+    Raises:
+        InputError: it cannot be used; says why, and what can be done.
+    """
+    source = _read(data, PARTS, progress)
+    if source.train is None:
+        raise InputError(f"{data} has a part {' and '.join(source.parts)}, and none for training (train).")
+    _refuse_unknown_classes(source)
+    _refuse_shared_files(source)
+    source = replace(source, **{name: _renumbered(part, _classes(source.train)) for name, part in source.parts.items()})
+    _refuse_too_few(source, data)
+    return source
+
+
+def labelled_images(
+    data: str | Path, class_names: Sequence[str], progress: Progress | None = None
+) -> tuple[Examples, tuple[Skipped, ...], tuple[str, ...]]:
+    """Read what `--data` names, to evaluate on it: its test part if it has one, else all of it.
+
+    Args:
+        class_names: the classes that labels are positions of in the result.
+
+    Returns:
+        Examples, skipped inputs, and notes.
+
+    Raises:
+        InputError: it cannot be used, or has classes that are not among class_names.
+    """
+    source = _read(data, (TEST,), progress)
+    notes = source.notes
+    if source.test is not None:
+        notes += (f"Of {data}, the {len(source.test):,} rows of its test part are evaluated.",)
+    examples = _joined(list(source.parts.values())) if source.test is None else source.test
+    names = _classes(examples)
+    unknown = [name for name in names if name not in class_names]
+    if unknown and "image" in examples.inputs and all(name in map(str, range(len(class_names))) for name in names):
+        notes += (f"Labels are numbers, taken as positions, 0 for {class_names[0]!r}.",)
+        numbers = np.array([int(name) if name in names else -1 for name in examples.class_names])
+        examples = replace(examples, labels=numbers[examples.labels], class_names=tuple(class_names))
+        return examples, source.skipped, notes
+    if unknown:
+        raise InputError(
+            f"{data} has the class(es) {listed(unknown)}; the model knows {listed(class_names)}. Rename or remove them."
+        )
+    return _renumbered(examples, tuple(class_names)), source.skipped, notes
+
+
+def _read(data: str | Path, wanted: Sequence[str], progress: Progress | None) -> Source:
+    """The parts of a data set, before anything is asked of them. Of files, only the wanted parts if one is there."""
+    path = Path(data).expanduser()
+    if str(data) in NAMES:
+        return _digits() if str(data) == "digits" else _download(str(data))
+    if path.is_dir():
+        return _of_parts(*read_idx(path)) if idx_files(path) else _class_folders(path, wanted, progress)
+    if path.is_file():
+        return _of_parts(*read_npz(path))
+    what = "neither a file nor a folder" if path.exists() else "neither the name of a data set nor there as a file"
+    raise InputError(f"{data} is {what}. {TAKES}.")
+
+
+def _of_parts(parts: dict[str, Examples], notes: tuple[str, ...]) -> Source:
+    return Source(*(parts.get(part) for part in PARTS), notes=notes)
+
+
+# Named data sets
+
+
+def _digits() -> Source:
+    from sklearn.datasets import load_digits
+
+    bundled = load_digits()
+    pixels = np.round(bundled.images * (255 / 16)).astype(np.uint8)[..., None]
+    ids, names = RowIds("digits", np.arange(len(pixels))), tuple(map(str, range(10)))
+    return Source(Examples({"image": pixels}, bundled.target, ids, names), None, None)
+
+
+def _download(name: str) -> Source:
+    """A data set that Keras has, or would fetch. A file put in place by hand is read as a file."""
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
+    place = folder / _DOWNLOADS[name][0]
+    if name == "mnist" and place.is_file():
+        return _of_parts(*read_npz(place))
+    if name == "fashion_mnist" and place.is_dir() and len(idx_files(place)) >= 4:
+        return _of_parts(*read_idx(place, _CLOTHES))
+    train, test = _fetched(name, place)
+    return _of_parts(*of_arrays({TRAIN: train, TEST: test}, name, _CLASS_NAMES[name]))
+
+
+def _fetched(name: str, place: Path):
+    import keras
+
+    try:
+        with _socket_timeout(_DOWNLOAD_SILENCE_SECONDS):
+            return getattr(keras.datasets, name).load_data()
+    # Keras raises a plain Exception for a download that failed.
+    except Exception as fault:
+        raise InputError(
+            f"{name} is not on this machine ({place}), and could not be had from {_DOWNLOADS[name][1]}: {fault}. "
+            "Put it there by hand, or pass --data digits, an .npz file with x_train, y_train, x_test, y_test, "
+            "a folder of IDX files, or a folder with one folder of images for each class."
+        ) from fault
+
+
+@contextmanager
+def _socket_timeout(seconds: float):
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+# Folders of classes
+
+
+def _class_folders(root: Path, wanted: Sequence[str], progress: Progress | None) -> Source:
+    parts, skipped = folders.files_by_part(root)
+    # To evaluate, the test part alone is opened where there is one.
+    chosen = {part: parts[part] for part in parts if part in wanted} or parts
+    found = [file for part in chosen.values() for file in part]
+    if not found:
+        raise InputError(f"{root} has no images in class folders ({len(skipped)} other file(s)). {TAKES}.")
+    pictures = dict(zip((file.id for file in found), files.check([file.path for file in found], progress)))
+    skipped += [Skipped(id, picture.reason) for id, picture in pictures.items() if picture.reason]
+    names = tuple(sorted({file.class_name for file in found}))
+    examples = dict.fromkeys(PARTS)
+    for part, part_files in chosen.items():
+        once, again = folders.each_once(part_files)
+        skipped += again
+        examples[part] = _path_examples([file for file in once if not pictures[file.id].reason], names)
+        _refuse_lost_classes(part, part_files, examples[part], skipped)
+    sound = {id: picture for id, picture in pictures.items() if not picture.reason}
+    return Source(**examples, skipped=tuple(skipped), notes=files.oddity_notes(list(sound.values())), pictures=sound)
+
+
+def _path_examples(found: list[folders.ClassFile], names: tuple[str, ...]) -> Examples:
+    labels = np.array([names.index(file.class_name) for file in found], np.int32)
+    ids = np.array([file.id for file in found], dtype=str)
+    return Examples({"path": np.array([file.path for file in found], dtype=str)}, labels, ids, names)
+
+
+def _refuse_lost_classes(part: str, found: list[folders.ClassFile], examples: Examples, skipped: list[Skipped]) -> None:
+    """Raise where none of the files of a class can be used."""
+    reasons = dict(skipped)
+    left = set(_classes(examples))
+    for name in sorted({file.class_name for file in found} - left):
+        lost = [file.id for file in found if file.class_name == name]
+        raise InputError(
+            f"None of the {len(lost)} file(s) of class {name!r} in {part} can be used, the first is "
+            f"{lost[0]}: {reasons[lost[0]]}. Replace them, or leave the class out."
+        )
+
+
+# What training asks of a source
+
+
+def _classes(examples: Examples) -> tuple[str, ...]:
+    """The names of the classes that have rows."""
+    return tuple(examples.class_names[label] for label in np.unique(examples.labels))
+
+
+def _renumbered(examples: Examples, class_names: tuple[str, ...]) -> Examples:
+    """The examples with labels as positions in other class names, which hold all of those that have rows."""
+    places = [class_names.index(name) if name in class_names else -1 for name in examples.class_names]
+    return replace(examples, labels=np.array(places, np.int32)[examples.labels], class_names=class_names)
+
+
+def _joined(parts: list[Examples]) -> Examples:
+    inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+    labels = np.concatenate([part.labels for part in parts])
+    ids = parts[0].ids if len(parts) == 1 else np.concatenate([np.array([*part.ids]) for part in parts])
+    return Examples(inputs, labels, ids, parts[0].class_names)
+
+
+def _refuse_unknown_classes(source: Source) -> None:
+    known = set(_classes(source.train))
+    for name, part in source.parts.items():
+        unknown = [other for other in _classes(part) if other not in known]
+        if unknown:
+            row = int(np.argmax(part.labels == part.class_names.index(unknown[0])))
+            raise InputError(
+                f"The {name} part has the class(es) {listed(unknown)}, which train has not; the first row is "
+                f"{part.ids[row]}. Add training rows of them, or remove them from {name}."
+            )
+
+
+def _refuse_shared_files(source: Source) -> None:
+    """Raise where two parts hold one file, by hard link, symbolic link or the like."""
+    first: dict[tuple[int, int] | str, str] = {}
+    for part in source.parts.values():
+        if "path" not in part.inputs:
+            return
+        found = {folders.identity(path): id for path, id in zip(part.inputs["path"].tolist(), part.ids.tolist())}
+        for identity in first.keys() & found.keys():
+            raise InputError(
+                f"{first[identity]} and {found[identity]} are one file, in two parts of the data: the score would "
+                "be of rows the model has seen. Remove one of them."
+            )
+        first |= found
+
+
+def _refuse_too_few(source: Source, data: str | Path) -> None:
+    names = source.train.class_names
+    if len(names) < 2:
+        raise InputError(f"{data} has one class only ({names[0]}); telling classes apart takes at least two.")
+    missing = [part for part in (VALIDATION, TEST) if part not in source.parts]
+    for label, number in sorted(Counter(source.train.labels.tolist()).items()):
+        if number <= len(missing):
+            row = int(np.argmax(source.train.labels == label))
+            raise InputError(
+                f"Class {names[label]!r} has {number} row(s), the first is {source.train.ids[row]}; train and "
+                f"{' and '.join(missing)} need one each. Add rows of it, leave it out, or give the parts yourself."
+            )

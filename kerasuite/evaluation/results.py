@@ -1,0 +1,78 @@
+"""What a scored classifier leaves in a directory: tables, pictures, report.html, and metrics.json last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasuite import run_directory
+from kerasuite.evaluation import classification
+from kerasuite.evaluation.classification import Scores
+from kerasuite.evaluation.report import headline_sentence, render_report, verdict_sentence  # noqa: F401
+
+LISTED = 20
+
+
+def write(
+    folder: Path,
+    scores: Scores,
+    *,
+    title: str,
+    summary: str,
+    facts: Mapping[str, Any],
+    warnings: Sequence[str] = (),
+    thumbnails: Callable[[np.ndarray], Sequence[np.ndarray]] | None = None,
+    history: Sequence[Mapping[str, float]] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    run_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Write every file of the results, each whole or not at all.
+
+    Args:
+        facts: the rest of metrics.json: pipeline, examples, servable, seconds.
+        thumbnails: from positions of rows to their pictures.
+        run_dir: where the model lies, if not in `folder`.
+
+    Returns:
+        What metrics.json says.
+    """
+    shown = classification.displays(scores)
+    rows = shown["mistakes"].index
+    drawn = classification.pictures(shown, thumbnails(rows) if thumbnails and len(rows) else None)
+    for name, picture in drawn.items():
+        run_directory.write(folder / f"{name}.png", picture)
+    table = shown["confusion_matrix"].frame().write_csv()
+    run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", table)
+    run_directory.write(folder / run_directory.PREDICTIONS, classification.predictions(scores).write_csv())
+
+    metrics = dict(facts) | classification.numbers(scores)
+    environment = folder / run_directory.ENVIRONMENT
+    page = render_report(
+        title=title,
+        summary=summary,
+        metrics=metrics,
+        warnings=warnings,
+        sections=classification.sections(scores, metrics, drawn, history),
+        config=settings,
+        environment=run_directory.read_json(environment) if environment.is_file() else None,
+        command=command,
+        run_directory=str(run_dir or folder),
+    )
+    run_directory.write(folder / run_directory.REPORT, page)
+    run_directory.write_json(folder / run_directory.METRICS, metrics)
+    return metrics
+
+
+def named(what: str, items: Sequence[str]) -> str:
+    """A sentence that counts and names items, the first twenty of many.
+
+    Example:
+        >>> named("2 files were skipped", ["a.png: empty", "b.png: broken"])
+        '2 files were skipped: a.png: empty; b.png: broken.'
+    """
+    more = f"; and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
+    return f"{what}: {'; '.join(map(str, items[:LISTED]))}{more}."

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasuite.contracts import Examples, RowIds
+from kerasuite.data import splits
+from kerasuite.errors import InputError
+
+
+def examples(labels, groups=None, source="row"):
+    labels = np.asarray(labels)
+    n = len(labels)
+    return Examples({"x": np.arange(n)}, labels, RowIds(source, np.arange(n)), groups=groups)
+
+
+@given(st.lists(st.integers(2, 30), min_size=2, max_size=5), st.floats(0.05, 0.9), st.integers(0, 9))
+def test_a_split_is_disjoint_and_complete_and_has_every_class_on_both_sides(sizes, fraction, seed):
+    whole = examples(np.repeat(np.arange(len(sizes)), sizes))
+    kept, held = splits.hold_out(whole, fraction, seed)
+    assert sorted([*kept.ids.rows, *held.ids.rows]) == list(range(len(whole)))
+    assert set(kept.labels) == set(held.labels) == set(range(len(sizes)))
+
+
+def test_each_class_is_held_out_in_its_share():
+    _, held = splits.hold_out(examples([0] * 80 + [1] * 20), 0.1, seed=0)
+    assert np.bincount(held.labels).tolist() == [8, 2]
+
+
+def test_the_same_seed_gives_the_same_split_and_another_seed_another():
+    whole = examples([0, 1] * 50)
+    first, again, other = (splits.hold_out(whole, 0.2, seed)[1].ids.rows.tolist() for seed in (1, 1, 2))
+    assert first == again != other
+
+
+@given(st.integers(2, 20), st.integers(1, 6), st.integers(0, 9))
+def test_a_group_is_never_on_both_sides(num_groups, size, seed):
+    groups = np.repeat(np.arange(num_groups), size)
+    kept, held = splits.hold_out(examples(np.zeros(len(groups), int), groups), 0.4, seed)
+    assert not set(kept.groups) & set(held.groups)
+    assert sorted([*kept.ids.rows, *held.ids.rows]) == list(range(len(groups)))
+
+
+def test_one_group_cannot_be_split():
+    with pytest.raises(InputError, match="one group"):
+        splits.hold_out(examples([0, 1, 0], np.array(["a"] * 3)), 0.3, 0)
+
+
+def test_a_class_with_one_row_cannot_be_split_and_is_named():
+    with pytest.raises(InputError, match=r"Class '1' has one row \(row\[2\]\)"):
+        splits.hold_out(examples([0, 0, 1]), 0.3, 0)
+
+
+def test_parts_that_are_given_are_kept_and_the_rest_is_held_out():
+    train, test = examples([0, 1] * 50, source="a"), examples([0, 1] * 5, source="b")
+    made = splits.complete(train, None, test, validation_fraction=0.1, test_fraction=0.5, seed=0)
+    assert made.test is test
+    assert made.counts == {"train": 90, "validation": 10, "test": 10, "skipped": 0}
+
+
+def test_a_row_in_two_parts_is_refused_and_named():
+    a = examples([0, 1] * 5, source="a")
+    with pytest.raises(InputError, match=r"3 rows stand both in train and in test, the first is a\[1\]"):
+        splits.refuse_overlap(train=a, test=a.take(np.array([1, 2, 5])))
+
+
+def test_a_file_in_two_parts_is_refused_and_named():
+    one = Examples({"x": np.arange(2)}, np.array([0, 1]), np.array(["cat/1.png", "dog/1.png"]))
+    with pytest.raises(InputError, match="dog/1.png"):
+        splits.refuse_overlap(train=one, validation=one.take(np.array([1])))
+
+
+def test_a_group_in_two_parts_is_refused():
+    a = examples([0, 1], np.array(["p", "q"]), "a")
+    b = examples([0, 1], np.array(["r", "q"]), "b")
+    with pytest.raises(InputError, match="1 groups stand both in train and in test, the first is q"):
+        splits.refuse_overlap(train=a, test=b)

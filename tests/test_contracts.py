@@ -1,0 +1,73 @@
+import numpy as np
+import polars
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasuite.contracts import Examples, Plan, RowIds
+from kerasuite.errors import InputError
+
+
+def test_examples_name_their_rows_when_no_ids_are_given():
+    assert list(Examples({"image": np.zeros((2, 4))}, np.array([0, 1])).ids) == ["row[0]", "row[1]"]
+
+
+def test_taking_rows_takes_them_from_every_column():
+    examples = Examples(
+        {"image": np.arange(5)}, np.array([0, 1, 0, 1, 2]), np.array(list("abcde")), ("x", "y", "z"), np.arange(5) * 10
+    )
+    some = examples.take(np.array([4, 1]))
+    assert some.inputs["image"].tolist() == [4, 1]
+    assert some.labels.tolist() == [2, 1]
+    assert some.ids.tolist() == ["e", "b"]
+    assert some.groups.tolist() == [40, 10]
+
+
+def test_row_ids_keep_their_numbers_through_selection():
+    ids = RowIds("x_train", np.arange(10))[np.array([7, 2])]
+    assert (ids[0], ids[1], len(ids)) == ("x_train[7]", "x_train[2]", 2)
+
+
+def test_columns_of_unequal_length_are_refused_with_their_lengths():
+    with pytest.raises(InputError, match="'image': 3.*'labels': 2"):
+        Examples({"image": np.zeros(3)}, np.array([0, 1]))
+
+
+def test_labels_outside_the_class_names_are_refused():
+    with pytest.raises(InputError, match="0 to 3, but there are 2 class names"):
+        Examples({"image": np.zeros(2)}, np.array([0, 3]), class_names=("a", "b"))
+
+
+def test_examples_are_made_from_a_frame_with_images_in_cells():
+    frame = polars.DataFrame({"image": [[1, 2], [3, 4]], "kind": ["b", "a"], "name": ["p", "q"]})
+    examples = Examples.from_frame(frame, label="kind", id="name")
+    assert examples.class_names == ("a", "b")
+    assert examples.labels.tolist() == [1, 0]
+    assert list(examples.ids) == ["p", "q"]
+    assert examples.inputs["image"].tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_frame_without_the_label_column_is_refused_and_its_columns_are_named():
+    with pytest.raises(InputError, match="no column kind; it has image, label"):
+        Examples.from_frame(polars.DataFrame({"image": [1], "label": ["a"]}), label="kind")
+
+
+@given(st.integers(1, 60), st.integers(1, 20), st.integers(0, 5), st.integers(0, 5))
+def test_an_epoch_of_a_plan_has_every_row_once_at_weight_one(num_rows, batch_size, seed, epoch):
+    plan = Plan(num_rows, batch_size, seed)
+    rows, weights = plan.epoch(epoch)
+    assert rows.shape == weights.shape == (plan.steps_per_epoch, batch_size)
+    assert sorted(rows[weights == 1]) == list(range(num_rows))
+    assert set(weights[weights != 1]) <= {0.0}
+
+
+def test_a_plan_depends_on_seed_and_epoch_alone():
+    plan = Plan(100, 10, seed=4)
+    np.testing.assert_array_equal(plan.epoch(3)[0], Plan(100, 10, seed=4).epoch(3)[0])
+    assert (plan.epoch(3)[0] != plan.epoch(4)[0]).any()
+    assert (plan.epoch(3)[0] != Plan(100, 10, seed=5).epoch(3)[0]).any()
+
+
+def test_orders_of_different_epochs_do_not_correlate():
+    first, second = (Plan(60_000, 1000, seed=0).epoch(epoch)[0].ravel() for epoch in (0, 1))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
