@@ -91,7 +91,7 @@ class Config(config.Settings):
 
 def load(config: Config) -> Splits:
     """Read the data, name what cannot be used, and hold out what came unsplit."""
-    from kerasuite.data import sources, splits
+    from kerasuite.data import images, sources, splits
 
     source = sources.image_splits(config.data)
     whole = splits.complete(
@@ -102,15 +102,16 @@ def load(config: Config) -> Splits:
         test_fraction=config.test_fraction,
         seed=config.seed,
     )
-    return replace(whole, skipped=source.skipped, notes=source.notes)
+    size = images.choose_size(whole.train, config.image_size)
+    return replace(whole, skipped=source.skipped, notes=(*source.notes, size.note))
 
 
 def preparation(config: Config, train: Examples) -> ImagePreparation:
     """What brings every image to the model's size."""
     from kerasuite.data import images
 
-    chosen = images.choose_size(train)
-    return images.ImagePreparation(config.image_size or chosen.image_size, chosen.channels)
+    size = images.choose_size(train, config.image_size)
+    return images.ImagePreparation(size.image_size, size.channels)
 
 
 def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:

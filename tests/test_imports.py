@@ -46,13 +46,13 @@ def test_the_files_are_all_read():
 def test_nothing_imports_upward_and_no_room_imports_another():
     for file in files():
         here = place(file)
-        for name in imports(file):
+        for name in imports(file) - {"__version__"}:
             if name == here and here in ROOMS + ("commands",):
                 continue
             if here in ("commands", "pipelines") and name in ("cli", "commands"):
                 # A command looks pipelines up by name, and a pipeline run as a script is a command.
                 continue
-            assert FLOORS.get(name, 0) < FLOORS.get(here, 0) or here in GROUND and name in GROUND, f"{file}: {name}"
+            assert FLOORS.get(name, 0) < FLOORS.get(here, 0) or (here in GROUND and name in GROUND), f"{file}: {name}"
 
 
 def test_nothing_that_answers_help_imports_tensorflow():

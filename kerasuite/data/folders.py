@@ -20,7 +20,7 @@ TAKES = (
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 _PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
-_UNREAD_EXTENSIONS = tuple([".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".ico", ".raw", ".cr2", ".nef"])
+_UNREAD_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".ico", ".cr2", ".nef")
 
 
 def listed(names: Iterable, most: int = 12) -> str:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from kerasuite.contracts import Examples
-from kerasuite.data.files import Picture
 
 PATH, BYTES, IMAGE = "path", "bytes", "image"
 LARGEST_SHARED_SIDE = 224
@@ -196,12 +194,12 @@ class Geometry(NamedTuple):
     note: str
 
 
-def choose_size(examples: Examples, pictures: Mapping[str, Picture] | None = None) -> Geometry:
-    """A size for pictures of which nobody said how large they should be.
+def choose_size(examples: Examples, wanted: tuple[int, int] | None = None) -> Geometry:
+    """The size to bring pictures to: the wanted one, or one that suits them.
 
     Args:
         examples: the training rows.
-        pictures: what is known of the files, by id; needed where the examples are paths.
+        wanted: (height, width) in pixels, or None.
 
     Example:
         >>> choose_size(Examples({"image": np.zeros((2, 28, 28, 1), np.uint8)})).note
@@ -211,11 +209,13 @@ def choose_size(examples: Examples, pictures: Mapping[str, Picture] | None = Non
         height, width, channels = examples.inputs[IMAGE].shape[1:]
         sizes = {(height, width)}
     else:
-        known = [pictures[id] for id in examples.ids]
-        sizes = {(picture.height, picture.width) for picture in known}
-        channels = 1 if all(picture.is_gray for picture in known) else 3
+        sizes = set(zip(examples.facts["height"].tolist(), examples.facts["width"].tolist()))
+        channels = 1 if examples.facts["is_gray"].all() else 3
     colours = f"{channels} channel{'s' if channels > 1 else ''}"
     (height, width), number = min(sizes), len(sizes)
+    if wanted is not None and sizes != {tuple(wanted)}:
+        note = f"Images are resized to {wanted[0]}x{wanted[1]} with {colours}, as --image-size says."
+        return Geometry(tuple(wanted), channels, note)
     if number == 1 and max(height, width) <= LARGEST_SHARED_SIDE:
         return Geometry(
             (height, width), channels, f"Images are {height}x{width} with {colours}, as every one of them is."

@@ -7,7 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ _CLASS_NAMES = {"mnist": None, "fashion_mnist": _CLOTHES, "cifar10": _THINGS}
 _DOWNLOADS = {
     "mnist": ("mnist.npz", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"),
     "fashion_mnist": ("fashion-mnist", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/*-ubyte.gz"),
-    "cifar10": ("cifar-10-batches-py-target", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"),
+    "cifar10": ("cifar-10-batches-py-target_archive", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"),
 }
 
 Progress = Callable[[int, int], None]
@@ -35,18 +35,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Source:
-    """The parts that a data set came in; None for a part that it has not.
-
-    Args:
-        pictures: of files: size, colours and content, by id. Empty for arrays.
-    """
+    """The parts that a data set came in; None for a part that it has not."""
 
     train: Examples | None
     validation: Examples | None
     test: Examples | None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
-    pictures: dict[str, files.Picture] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Examples]:
@@ -193,16 +188,27 @@ def _class_folders(root: Path, wanted: Sequence[str], progress: Progress | None)
     for part, part_files in chosen.items():
         once, again = folders.each_once(part_files)
         skipped += again
-        examples[part] = _path_examples([file for file in once if not pictures[file.id].reason], names)
+        examples[part] = _path_examples(once, pictures, names)
         _refuse_lost_classes(part, part_files, examples[part], skipped)
-    sound = {id: picture for id, picture in pictures.items() if not picture.reason}
-    return Source(**examples, skipped=tuple(skipped), notes=files.oddity_notes(list(sound.values())), pictures=sound)
+    sound = [picture for picture in pictures.values() if not picture.reason]
+    return Source(**examples, skipped=tuple(skipped), notes=files.oddity_notes(sound))
 
 
-def _path_examples(found: list[folders.ClassFile], names: tuple[str, ...]) -> Examples:
+def _path_examples(
+    found: list[folders.ClassFile], pictures: dict[str, files.Picture], names: tuple[str, ...]
+) -> Examples:
+    """The sound files, with what `files.check` found in each as facts."""
+    found = [file for file in found if not pictures[file.id].reason]
+    known = [pictures[file.id] for file in found]
     labels = np.array([names.index(file.class_name) for file in found], np.int32)
     ids = np.array([file.id for file in found], dtype=str)
-    return Examples({"path": np.array([file.path for file in found], dtype=str)}, labels, ids, names)
+    facts = {
+        "height": np.array([picture.height for picture in known], np.int32),
+        "width": np.array([picture.width for picture in known], np.int32),
+        "is_gray": np.array([picture.is_gray for picture in known], bool),
+        "digest": np.array([picture.digest for picture in known], "S32"),
+    }
+    return Examples({"path": np.array([file.path for file in found], dtype=str)}, labels, ids, names, facts=facts)
 
 
 def _refuse_lost_classes(part: str, found: list[folders.ClassFile], examples: Examples, skipped: list[Skipped]) -> None:

@@ -6,7 +6,6 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from kerasuite.contracts import Examples
-from kerasuite.data.files import Picture
 from kerasuite.data.images import ImagePreparation, choose_size, exif_orientation
 
 
@@ -190,11 +189,21 @@ def test_an_empty_batch_is_served_by_a_saved_model(tmp_path):
     assert loaded.serve(tf.constant([with_exif(1), encoded(smooth(), "PNG")])).shape == (2, 24, 40, 3)
 
 
+def of_sizes(heights, gray):
+    facts = {"height": np.array(heights), "width": np.full(len(heights), 20), "is_gray": np.array(gray)}
+    return Examples({"path": np.array(["p"] * len(heights))}, facts=facts)
+
+
 def test_size_is_the_shared_one_if_it_is_small_and_64_otherwise():
-    picture = lambda height, gray: Picture("", height, 20, is_gray=gray)  # noqa: E731
-    examples = Examples({"path": np.array(["a", "b"])}, ids=np.array(["a", "b"]))
-    assert choose_size(examples, {"a": picture(30, True), "b": picture(30, True)})[:2] == ((30, 20), 1)
-    mixed = choose_size(examples, {"a": picture(30, True), "b": picture(31, False)})
+    assert choose_size(of_sizes([30, 30], [True, True]))[:2] == ((30, 20), 1)
+    mixed = choose_size(of_sizes([30, 31], [True, False]))
     assert mixed[:2] == ((64, 64), 3)
     assert "2 different sizes" in mixed.note
     assert choose_size(Examples({"image": np.zeros((1, 225, 10, 3), np.uint8)})).image_size == (64, 64)
+
+
+def test_a_wanted_size_is_taken_and_said():
+    chosen = choose_size(of_sizes([30, 30], [True, True]), (40, 50))
+    assert (chosen.image_size, chosen.channels) == ((40, 50), 1)
+    assert "--image-size" in chosen.note
+    assert "as every one of them is" in choose_size(of_sizes([30], [True]), (30, 20)).note

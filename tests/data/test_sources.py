@@ -257,8 +257,11 @@ def test_class_folders_become_examples_of_paths(tmp_path):
     assert source.train.inputs["path"][0] == str(tmp_path / "cat" / "0.png")
     assert source.train.labels.tolist() == [0] * 4 + [1] * 4
     assert (source.test, source.skipped) == (None, ())
-    picture = source.pictures["cat/3.png"]
-    assert (picture.height, picture.width) == (6, 5)
+    assert {name: column[3] for name, column in source.train.facts.items() if name != "digest"} == {
+        "height": 6,
+        "width": 5,
+        "is_gray": False,
+    }
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid", "Val"])
