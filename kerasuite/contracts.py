@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -38,6 +38,21 @@ class Skipped(NamedTuple):
 
     id: str
     reason: str
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.reason}"
+
+
+def named(what: str, items: Iterable[Any], most: int = 20) -> str:
+    """A sentence that names items, the first of them where they are many.
+
+    Example:
+        >>> named("2 inputs were skipped", [Skipped("a.png", "empty"), Skipped("b.png", "broken")])
+        '2 inputs were skipped: a.png: empty; b.png: broken.'
+    """
+    items = [str(item) for item in items]
+    more = f"; and {len(items) - most:,} more" if len(items) > most else ""
+    return f"{what}: {'; '.join(items[:most])}{more}."
 
 
 @dataclass(frozen=True)
@@ -154,7 +169,8 @@ class Splits:
 
     Args:
         skipped: inputs that could not be used, with reasons.
-        notes: sentences a reader of the report should know (a size that was chosen, a class that is small).
+        notes: sentences that a reader of the report should know (a size that was chosen).
+        warnings: sentences to read before any number (what was skipped, what stands in train and in test).
     """
 
     train: Examples
@@ -162,6 +178,7 @@ class Splits:
     test: Examples
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:

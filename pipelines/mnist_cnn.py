@@ -17,7 +17,7 @@ import numpy as np
 
 from kerasuite import config, devices, run_directory
 from kerasuite.config import command
-from kerasuite.contracts import Examples, Plan, Skipped, Splits
+from kerasuite.contracts import Examples, Plan, Skipped, Splits, named
 from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Config(config.Settings):
 
 def load(config: Config) -> Splits:
     """Read the data, name what cannot be used, and hold out what came unsplit."""
-    from kerasuite.data import images, sources, splits
+    from kerasuite.data import duplicates, images, sources, splits
 
     source = sources.image_splits(config.data)
     whole = splits.complete(
@@ -103,7 +103,9 @@ def load(config: Config) -> Splits:
         seed=config.seed,
     )
     size = images.choose_size(whole.train, config.image_size)
-    return replace(whole, skipped=source.skipped, notes=(*source.notes, size.note))
+    whole = replace(whole, skipped=source.skipped, notes=(*source.notes, size.note))
+    skipped = [named(f"{len(source.skipped):,} inputs were skipped", source.skipped)] if source.skipped else []
+    return replace(whole, warnings=(*skipped, *duplicates.warnings(whole)))
 
 
 def preparation(config: Config, train: Examples) -> ImagePreparation:
@@ -197,7 +199,7 @@ def finish(
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from raw input, and write the report; metrics.json comes last."""
     from kerasuite.data import batches, duplicates, pixels
-    from kerasuite.evaluation import baselines, predict
+    from kerasuite.evaluation import baselines, predict, results
     from kerasuite.serving import export
     from kerasuite.training.checkpoint import discard
 
@@ -224,8 +226,17 @@ def finish(
         "servable": servable,
         "seconds": seconds | {"total": sum(seconds.values())},
     }
-    metrics = report(
-        config, scores, facts, splits.skipped, splits.notes, test, prepare, run_dir, history=fitted.history
+    metrics = results.write(
+        run_dir,
+        scores,
+        title=f"{config.model} on {Path(config.data).name}",
+        summary=" ".join(splits.notes),
+        facts=facts,
+        warnings=splits.warnings,
+        thumbnails=lambda rows: pixels.thumbnails(test.take(rows), prepare),
+        history=fitted.history,
+        settings=asdict(config),
+        command=command("mnist_cnn", config),
     )
     discard(run_dir / run_directory.CHECKPOINTS)
     return metrics
@@ -253,50 +264,12 @@ def score(run_dir: Path, examples: Examples, prepare: ImagePreparation, best_bas
     )
 
 
-def report(
-    config: Config,
-    scores: Scores,
-    facts: Mapping[str, Any],
-    skipped: Sequence[Skipped],
-    notes: Sequence[str],
-    examples: Examples,
-    prepare: ImagePreparation,
-    folder: Path,
-    **options: Any,
-) -> dict[str, Any]:
-    """Write tables, pictures, report.html and metrics.json; returns what the last says."""
-    from kerasuite.data import pixels
-    from kerasuite.evaluation import results
-
-    found = []
-    if skipped:
-        found.append(results.named(f"{len(skipped):,} inputs were skipped", [f"{id}: {why}" for id, why in skipped]))
-    if len(scores.seen):
-        rows = [scores.ids[row] for row in scores.seen]
-        what = f"{len(rows):,} of the {len(scores.labels):,} test images are also among those trained on"
-        found.append(results.named(what, rows) + " The numbers without them stand beside the others.")
-    for sentence in found:
-        print(f"Warning: {sentence}", file=sys.stderr)
-    metrics = results.write(
-        folder,
-        scores,
-        title=f"{config.model} on {Path(config.data).name}",
-        summary=" ".join(notes),
-        facts=facts,
-        warnings=found,
-        thumbnails=lambda rows: pixels.thumbnails(examples.take(rows), prepare),
-        settings=asdict(config),
-        command=command("mnist_cnn", config),
-        **options,
-    )
-    print(results.headline_sentence(metrics), results.verdict_sentence(metrics))
-    return metrics
-
-
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
     began = time.monotonic()
     splits = load(config)
+    for sentence in (*splits.notes, *(f"Warning: {sentence}" for sentence in splits.warnings)):
+        print(sentence, file=sys.stderr)
     run_directory.require_same(run_dir, "data", splits.fingerprint())
     loaded = time.monotonic()
     fitted = train(config, splits.train, splits.validation, run_dir)
@@ -306,7 +279,8 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
 
 def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled data."""
-    from kerasuite.data import images, sources
+    from kerasuite.data import images, pixels, sources
+    from kerasuite.evaluation import results
     from kerasuite.serving.predictor import Predictor
 
     began = time.monotonic()
@@ -316,19 +290,36 @@ def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
     examples, skipped, notes = sources.labelled_images(data, class_names)
     scores = score(run_dir, examples, prepare, trained["best_baseline"])
+    warnings = [named(f"{len(skipped):,} inputs were skipped", skipped)] if skipped else []
+    if len(scores.seen):
+        what = f"{len(scores.seen):,} of these {len(examples):,} images are among those that the model was trained on"
+        warnings.append(named(what, [examples.ids[row] for row in scores.seen]))
+    for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
+        print(sentence, file=sys.stderr)
     facts = {
         "pipeline": "mnist_cnn",
         "examples": {"test": len(examples), "skipped": len(skipped)},
         "seconds": {"total": time.monotonic() - began},
     }
-    return report(config, scores, facts, skipped, notes, examples, prepare, folder, run_dir=run_dir)
+    return results.write(
+        folder,
+        scores,
+        title=f"{config.model} trained on {Path(config.data).name}, evaluated on {Path(data).name}",
+        summary=" ".join(notes),
+        facts=facts,
+        warnings=warnings,
+        thumbnails=lambda rows: pixels.thumbnails(examples.take(rows), prepare),
+        settings=asdict(config),
+        command=f"kerasuite evaluate {run_dir} --data {data}",
+        run_dir=run_dir,
+    )
 
 
 def find_inputs(arguments: Sequence[str]) -> list[str]:
     """The files that the arguments name: files as they are, and the image files below folders."""
-    from kerasuite.data import files
+    from kerasuite.data import folders
 
-    return files.find(arguments)
+    return folders.find(arguments)
 
 
 def read_inputs(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:

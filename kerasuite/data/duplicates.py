@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasuite.contracts import Examples
+from kerasuite.contracts import Examples, Splits, named
 
 
 def digest(pixels: np.ndarray) -> bytes:
@@ -75,3 +75,22 @@ def conflicting(content_digests: np.ndarray, labels: np.ndarray) -> np.ndarray:
     np.minimum.at(lowest, content, labels)
     np.maximum.at(highest, content, labels)
     return np.flatnonzero(lowest[content] < highest[content])
+
+
+def warnings(splits: Splits) -> list[str]:
+    """Sentences on content that stands in training and in test, and on content with two labels; names the rows."""
+    train, test = digests_of(splits.train), digests_of(splits.test)
+    validation = digests_of(splits.validation)
+    found = []
+    for name, known, part in (("train", train, splits.train), ("validation", validation, splits.validation)):
+        rows, places = across(known, test)
+        if len(rows):
+            pairs = [f"{splits.test.ids[row]} = {part.ids[place]}" for row, place in zip(rows, places)]
+            found.append(named(f"{len(rows):,} of {len(test):,} test images are also in {name}", pairs))
+    ids = [id for part in (splits.train, splits.validation, splits.test) for id in part.ids]
+    labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
+    rows = conflicting(np.concatenate([train, validation, test]), labels)
+    if len(rows):
+        what = f"{len(rows):,} images have the same content as one of another class"
+        found.append(named(what, [ids[row] for row in rows]))
+    return found

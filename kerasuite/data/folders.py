@@ -70,6 +70,27 @@ def _of_folder(folder: Path, root: Path, skipped: list[Skipped]) -> list[ClassFi
     return found
 
 
+def find(names: Iterable[str]) -> list[str]:
+    """The files that names stand for: a file for itself, a folder for the image files below it.
+
+    Raises:
+        InputError: a name that is neither, or a folder without images.
+    """
+    found = []
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            below = [file for file in _walk(path) if os.path.splitext(file)[1].lower() in EXTENSIONS]
+            if not below:
+                raise InputError(f"{name} has no image files in it ({', '.join(EXTENSIONS)}).")
+            found += below
+        elif path.exists():
+            found.append(name)
+        else:
+            raise InputError(f"{name} is neither a file nor a folder.")
+    return found
+
+
 def each_once(listed: list[ClassFile]) -> tuple[list[ClassFile], list[Skipped]]:
     """Each file once, though links may show it twice."""
     first: dict[tuple[int, int], ClassFile] = {}

@@ -238,10 +238,14 @@ def _renumbered(examples: Examples, class_names: tuple[str, ...]) -> Examples:
 
 
 def _joined(parts: list[Examples]) -> Examples:
-    inputs = {name: np.concatenate([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+    if len(parts) == 1:
+        return parts[0]
+    columns = lambda name: {  # noqa: E731
+        key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in getattr(parts[0], name)
+    }
     labels = np.concatenate([part.labels for part in parts])
-    ids = parts[0].ids if len(parts) == 1 else np.concatenate([np.array([*part.ids]) for part in parts])
-    return Examples(inputs, labels, ids, parts[0].class_names)
+    ids = np.concatenate([np.array([*part.ids]) for part in parts])
+    return Examples(columns("inputs"), labels, ids, parts[0].class_names, facts=columns("facts"))
 
 
 def _refuse_unknown_classes(source: Source) -> None:

@@ -11,9 +11,7 @@ import numpy as np
 from kerasuite import run_directory
 from kerasuite.evaluation import classification
 from kerasuite.evaluation.classification import Scores
-from kerasuite.evaluation.report import headline_sentence, render_report, verdict_sentence  # noqa: F401
-
-LISTED = 20
+from kerasuite.evaluation.report import headline_sentence, render_report, verdict_sentence
 
 
 def write(
@@ -30,7 +28,7 @@ def write(
     command: str = "",
     run_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Write every file of the results, each whole or not at all.
+    """Write every file of the results, each whole or not at all, and print the headline.
 
     Args:
         facts: the rest of metrics.json: pipeline, examples, servable, seconds.
@@ -64,15 +62,5 @@ def write(
     )
     run_directory.write(folder / run_directory.REPORT, page)
     run_directory.write_json(folder / run_directory.METRICS, metrics)
+    print(headline_sentence(metrics), verdict_sentence(metrics))
     return metrics
-
-
-def named(what: str, items: Sequence[str]) -> str:
-    """A sentence that counts and names items, the first twenty of many.
-
-    Example:
-        >>> named("2 files were skipped", ["a.png: empty", "b.png: broken"])
-        '2 files were skipped: a.png: empty; b.png: broken.'
-    """
-    more = f"; and {len(items) - LISTED:,} more" if len(items) > LISTED else ""
-    return f"{what}: {'; '.join(map(str, items[:LISTED]))}{more}."
