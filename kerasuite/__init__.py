@@ -8,3 +8,10 @@ def load(run_dir):
     from kerasuite.commands.load import load as load_run
 
     return load_run(run_dir)
+
+
+def begin(pipeline, settings):
+    """Make a run directory for the steps of a pipeline, and return its path. See `kerasuite.commands.run.begin`."""
+    from kerasuite.commands.run import begin as begin_run
+
+    return begin_run(pipeline, settings)

@@ -138,7 +138,7 @@ def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
         "keras": keras.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "replicas": used.num_replicas_in_sync,
@@ -155,7 +155,8 @@ def _git_commit() -> str | None:
     return commit + ("+" if commit and ask("status", "--porcelain", "--untracked-files=no") else "") or None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of the processor."""
     with contextlib.suppress(OSError), open("/proc/cpuinfo") as file:
         for line in file:
             if line.startswith("model name"):

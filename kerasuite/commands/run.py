@@ -37,8 +37,7 @@ def start(name: str, settings: config.Settings) -> Path:
     Raises:
         InputError: the settings or the data cannot be used; then no run directory is left behind.
     """
-    run_dir = run_directory.create(settings.output, Path("runs") / name)
-    begin(run_dir, name, settings)
+    run_dir = begin(name, settings)
     try:
         go_on(run_dir, name, settings)
     except InputError:
@@ -50,8 +49,18 @@ def start(name: str, settings: config.Settings) -> Path:
     return run_dir
 
 
-def begin(run_dir: Path, name: str, settings: config.Settings) -> None:
-    """Write the settings, the first file of a run."""
+def begin(name: str, settings: config.Settings) -> Path:
+    """Make the run directory of a pipeline and write the settings into it, the first file of a run.
+
+    Raises:
+        InputError: the directory is in use, or cannot be written.
+    """
+    run_dir = run_directory.create(settings.output, Path("runs") / name)
+    _write_settings(run_dir, name, settings)
+    return run_dir
+
+
+def _write_settings(run_dir: Path, name: str, settings: config.Settings) -> None:
     record = {
         "pipeline": name,
         "command": config.command(name, settings),
@@ -76,7 +85,7 @@ def go_on(run_dir: Path, name: str, settings: config.Settings) -> None:
         print(f"Seed {seed} ({len(children)} of {settings.seeds})", flush=True)
         one = dataclasses.replace(settings, seed=seed, seeds=1, output=None)
         child.mkdir(exist_ok=True)
-        begin(child, name, one)
+        _write_settings(child, name, one)
         module.run(one, child)
     summary = summarise(children)
     run_directory.write_json(run_dir / run_directory.SEEDS, summary)

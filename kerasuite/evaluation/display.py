@@ -20,6 +20,7 @@ from kerasuite.evaluation.curve_display import PrecisionRecallDisplay, RocDispla
 from kerasuite.evaluation.drawing import COLOURS, drawing, literal, png, single_axes
 from kerasuite.evaluation.metrics import Reliability, calibration_error, reliability
 from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
+from kerasuite.evaluation.sheet import SheetDisplay
 
 __all__ = [
     "ConfusionMatrixDisplay",
@@ -28,6 +29,7 @@ __all__ = [
     "PrecisionRecallDisplay",
     "ReliabilityDisplay",
     "RocDisplay",
+    "SheetDisplay",
     "png",
 ]
 

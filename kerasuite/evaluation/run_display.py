@@ -13,6 +13,7 @@ import polars
 from kerasuite.errors import InputError
 from kerasuite.evaluation.drawing import COLOURS, drawing, literal, single_axes
 from kerasuite.evaluation.metrics import check_probabilities
+from kerasuite.evaluation.sheet import SheetDisplay
 
 
 @dataclass
@@ -159,7 +160,10 @@ class MistakesDisplay:
         if images is not None and len(images) != len(self.index):
             raise InputError(f"{len(images)} images for {len(self.index)} mistakes: hand in one each, as in `index`.")
         if images is not None and len(self.index):
-            return self._plot_sheet(ax, images, min(columns, len(self.index)))
+            captions = [self._lines(position) for position in range(len(images))]
+            sheet = SheetDisplay(images, captions, self._title()).plot(ax, columns=columns)
+            self.ax_, self.figure_ = sheet.ax_, sheet.figure_
+            return self
         with drawing(ax, (6.5, 0.9 + 0.3 * max(2, len(self.index)))) as place:
             ax = single_axes(place)
             positions = np.arange(len(self.index))
@@ -172,21 +176,6 @@ class MistakesDisplay:
             ax.set(xlim=(0, 1), xlabel="confidence")
             ax.set_title(self._title())
         self.ax_, self.figure_ = ax, ax.figure
-        return self
-
-    def _plot_sheet(self, figure: Any, images: Sequence[np.ndarray], columns: int) -> MistakesDisplay:
-        rows = -(-len(images) // columns)
-        with drawing(figure, (1.75 * max(columns, 3), 2.35 * rows + 0.5)) as place:
-            axes = place.subplots(rows, columns, squeeze=False)
-            place.suptitle(self._title(), x=0.01, ha="left", fontsize=12, fontweight="bold")
-            for position, panel in enumerate(axes.flat):
-                panel.axis("off")
-                panel.set_anchor("N")
-                if position < len(images):
-                    pixels, gray = _pixels(images[position])
-                    panel.imshow(pixels, cmap="gray" if gray else None, interpolation="nearest")
-                    panel.set_title(self._lines(position), fontsize=8, fontweight="normal", loc="center", pad=4)
-        self.ax_, self.figure_ = axes, place
         return self
 
     def _title(self) -> str:
@@ -207,12 +196,3 @@ class MistakesDisplay:
 def _tail(name: str, longest: int) -> str:
     """A name shortened at its front: of a path the end tells more."""
     return literal(name if len(name) <= longest else "…" + name[1 - longest :], longest)
-
-
-def _pixels(image: np.ndarray) -> tuple[np.ndarray, bool]:
-    """What imshow takes, and whether it is gray."""
-    image = np.asarray(image)
-    if image.ndim == 2 or image.shape[-1] == 1:
-        return image.reshape(image.shape[:2]).astype(np.float32), True
-    whole = image.dtype == np.uint8 or image.max() > 1
-    return np.clip(image / 255 if whole else image, 0, 1).astype(np.float32), False

@@ -14,7 +14,7 @@ def build(
     num_classes: int,
     *,
     filters: Sequence[int] = (32, 64),
-    dropout: float = 0.5,
+    dropout: float = 0.0,
     l2: float = 0.0,
     batch_norm: bool = False,
 ) -> keras.Model:
