@@ -25,7 +25,9 @@ def test_a_notebook_is_short_calls_only_and_stored_without_outputs(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tmp_path):
+def test_a_notebook_runs(path, tmp_path, monkeypatch):
+    # A kernel shows pictures unless it is told of another backend.
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     client = NotebookClient(nbformat.read(path, 4), timeout=300, resources={"metadata": {"path": tmp_path}})
     executed = client.execute()
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
