@@ -132,18 +132,18 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     plan = Plan(len(train), config.batch_size, config.seed)
     build = partial(builder(config), prepare.image_size, prepare.channels, len(train.class_names))
     loss = losses.cross_entropy(config.label_smoothing)
-    balanced = config.class_weights == "balanced"
     training = batches.starting_at(
         train,
         prepare,
         plan,
         augment=augmentation(config),
-        class_weights=batches.balanced_class_weights(train.labels, len(train.class_names)) if balanced else None,
+        class_weights=batches.class_weights(config.class_weights, train.labels, len(train.class_names)),
     )
     arithmetic = run_directory.remember(
         run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
     )
     rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * plan.steps_per_epoch)
+    optimizer = partial(optimizers.optimizer, config.optimizer, rate, weight_decay=config.weight_decay)
 
     keras.utils.set_random_seed(config.seed)
     return fit.fit(
@@ -152,12 +152,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
         batches.training(validation, prepare, Plan(len(validation), config.batch_size, 0, shuffle=False), epochs=1),
         loss=loss,
         measures={"accuracy": losses.accuracy},
-        optimizers=lambda model: [
-            (
-                optimizers.optimizer(config.optimizer, rate, weight_decay=config.weight_decay),
-                model.trainable_variables,
-            )
-        ],
+        optimizers=lambda model: [(optimizer(), model.trainable_variables)],
         epochs=config.epochs,
         steps_per_epoch=plan.steps_per_epoch,
         run_dir=run_dir,
@@ -267,6 +262,7 @@ def score(run_dir: Path, examples: Examples, prepare: ImagePreparation, best_bas
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
     began = time.monotonic()
+    devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
     splits = load(config)
     for sentence in (*splits.notes, *(f"Warning: {sentence}" for sentence in splits.warnings)):
         print(sentence, file=sys.stderr)

@@ -30,8 +30,8 @@ def print_table(run_dirs: list[Path]) -> None:
     from rich.table import Table
 
     table = Table()
-    for column in ("pipeline", "test rows", "metric", "value and 95 % interval", "best baseline", "verdict", "seconds"):
-        table.add_column(column, overflow="fold")
+    for column in ("pipeline", "test rows", "result and 95 % interval", "best baseline", "verdict", "seconds"):
+        table.add_column(column)
     for run_dir in run_dirs:
         metrics = run_directory.read_json(run_dir / run_directory.METRICS)
         headline, best = metrics["headline"], metrics["best_baseline"]
@@ -39,9 +39,8 @@ def print_table(run_dirs: list[Path]) -> None:
         table.add_row(
             metrics["pipeline"],
             f"{metrics['examples']['test']:,}",
-            headline,
-            f"{model['value']:.4f} ({model['low']:.4f} to {model['high']:.4f})",
-            f"{best} {baseline['value']:.4f}",
+            f"{headline} {model['value']:.3f} ({model['low']:.3f} to {model['high']:.3f})",
+            f"{best.replace('_', ' ')} {baseline['value']:.3f}",
             metrics["verdict"],
             f"{metrics['seconds']['total']:.0f}",
         )

@@ -129,12 +129,14 @@ def starting_at(*arguments, **options) -> Callable[[int], tf.data.Dataset]:
     return lambda start_step: training(*arguments, start_step=start_step, **options)
 
 
-def balanced_class_weights(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Weights that make every class count alike: n / (num_classes * rows of the class); 0 for a class with no rows.
+def class_weights(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray | None:
+    """Weights by class: `none`, or `balanced`: n / (num_classes * rows of the class), 0 for a class with no rows.
 
     Example:
-        >>> balanced_class_weights(np.array([0, 0, 0, 1]), 2).round(3).tolist()
+        >>> class_weights("balanced", np.array([0, 0, 0, 1]), 2).round(3).tolist()
         [0.667, 2.0]
     """
+    if name == "none":
+        return None
     counts = np.bincount(labels, minlength=num_classes)
     return np.divide(len(labels), num_classes * counts, out=np.zeros(num_classes), where=counts > 0)

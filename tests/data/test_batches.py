@@ -99,7 +99,7 @@ def test_rows_are_encoded_once_and_held_where_they_fit():
 
 
 def test_balanced_weights_make_the_classes_count_alike():
-    weights = batches.balanced_class_weights(np.array([0, 0, 0, 2]), 3)
+    weights = batches.class_weights("balanced", np.array([0, 0, 0, 2]), 3)
     np.testing.assert_allclose(weights, [4 / 9, 0, 4 / 3])
 
 
