@@ -23,7 +23,7 @@ from kerasuite import devices
 from kerasuite.pipelines import mnist_cnn
 
 CLASSIC = {"model": "cnn", "augment": False, "epochs": 3, "learning_rate": 8e-3}
-RESIDUAL = {"model": "residual_cnn", "epochs": 4, "learning_rate": 8e-3}
+RESIDUAL = {"model": "residual_cnn", "learning_rate": 8e-3}
 
 
 def plain(data: str, seed: int) -> dict:

@@ -35,13 +35,13 @@ def main(args: list[str] | None = None) -> int:
 def guarded(call: Callable[[], int | None]) -> int:
     """The exit status of a call, with each error meant for a person printed as one message."""
     try:
-        return call() or 0
+        try:
+            return call() or 0
+        finally:
+            sys.stdout.flush()
     except InputError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
-    except EnvironmentFault as error:
-        print(f"Error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt as interrupt:
         print(f"\nStopped. {interrupt}".rstrip(), file=sys.stderr)
         return 130
@@ -49,6 +49,9 @@ def guarded(call: Callable[[], int | None]) -> int:
         # The reader of our output has gone (`| head`): nothing more to say, and nothing to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (EnvironmentFault, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
 
 
 def _dispatch(args: list[str]) -> int | None:

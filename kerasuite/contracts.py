@@ -55,6 +55,12 @@ def named(what: str, items: Iterable[Any], most: int = 20) -> str:
     return f"{what}: {'; '.join(items[:most])}{more}."
 
 
+def skipped_warning(skipped: Sequence[Skipped]) -> list[str]:
+    """The sentence on what was skipped, if anything was."""
+    one = len(skipped) == 1
+    return [named(f"{len(skipped):,} input{' was' if one else 's were'} skipped", skipped)] if skipped else []
+
+
 @dataclass(frozen=True)
 class Examples:
     """Columns of equal length with random access: one row an example.

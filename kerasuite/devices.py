@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import platform
 import re
@@ -54,7 +55,7 @@ def strategy(devices: str) -> tf.distribute.Strategy:
 
     gpus = tf.config.list_physical_devices("GPU")
     if devices == "auto":
-        return _mirrored([f"GPU:{k}" for k in range(len(gpus))])
+        return _strategy_of([f"GPU:{k}" for k in range(len(gpus))])
     match = re.fullmatch(r"(cpu):(\d+)|(gpu):(\d+(?:,\d+)*)|cpu", devices)
     if not match:
         raise InputError(f"--devices is {devices!r}; expected auto, cpu, cpu:2 (logical devices) or gpu:0,1.")
@@ -66,17 +67,25 @@ def strategy(devices: str) -> tf.distribute.Strategy:
             raise InputError(
                 f"--devices {devices}: there is no gpu:{', gpu:'.join(map(str, absent))}; there is {there}."
             )
-        return _mirrored([f"GPU:{k}" for k in numbers])
+        return _strategy_of([f"GPU:{k}" for k in numbers])
     tf.config.set_visible_devices([], "GPU")
-    return _mirrored([f"CPU:{k}" for k in range(_logical_cpus(int(match[2] or 1)))])
+    return _strategy_of([f"CPU:{k}" for k in range(_logical_cpus(int(match[2] or 1)))])
 
 
-def _mirrored(devices: list[str]) -> tf.distribute.Strategy:
+def _strategy_of(names: list[str]) -> tf.distribute.Strategy:
     import tensorflow as tf
 
-    if len(devices) > 1:
-        return tf.distribute.MirroredStrategy(devices)
-    return tf.distribute.OneDeviceStrategy(devices[0]) if devices else tf.distribute.get_strategy()
+    if len(names) > 1:
+        return _mirrored(*names)
+    return tf.distribute.OneDeviceStrategy(names[0]) if names else tf.distribute.get_strategy()
+
+
+@functools.cache
+def _mirrored(*names: str) -> tf.distribute.Strategy:
+    """One strategy a process: two over the same devices would number their collectives alike, and meet."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _logical_cpus(number: int) -> int:

@@ -80,6 +80,9 @@ def open_finished(run_dir: str | Path) -> Path:
         raise InputError(f"{path} is not a run directory: it has no {CONFIG}.")
     if not is_finished(path):
         raise InputError(f"The run in {path} is not finished. Continue it by: kerasuite resume {path}")
+    if not (path / METRICS).is_file():
+        runs = ", ".join(sorted(str(child.parent) for child in path.glob(f"*/{METRICS}")))
+        raise InputError(f"{path} holds several runs, one a seed. Name one of them: {runs}.")
     return path
 
 
@@ -87,8 +90,9 @@ def open_finished(run_dir: str | Path) -> Path:
 def _disk_faults(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        # TensorFlow and HDF5 have errors of their own for it.
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
             free = shutil.disk_usage(path.parent).free // 2**20
             raise EnvironmentFault(
                 f"The disk is full: {path} could not be written ({free} MB are free). Make room, then: "

@@ -17,7 +17,7 @@ import numpy as np
 
 from kerasuite import config, devices, run_directory
 from kerasuite.config import command
-from kerasuite.contracts import Examples, Plan, Skipped, Splits, named
+from kerasuite.contracts import Examples, Plan, Skipped, Splits, named, skipped_warning
 from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Config(config.Settings):
     """Batch normalisation in the cnn; the residual_cnn always has it, the mlp never."""
     label_smoothing: float = 0.0
     """Share of the target spread over all classes."""
-    epochs: int = 6
+    epochs: int = 8
     """Passes over the training rows at most."""
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] = "adam"
     """How the gradient is used."""
@@ -104,8 +104,7 @@ def load(config: Config) -> Splits:
     )
     size = images.choose_size(whole.train, config.image_size)
     whole = replace(whole, skipped=source.skipped, notes=(*source.notes, size.note))
-    skipped = [named(f"{len(source.skipped):,} inputs were skipped", source.skipped)] if source.skipped else []
-    return replace(whole, warnings=(*skipped, *duplicates.warnings(whole)))
+    return replace(whole, warnings=(*skipped_warning(source.skipped), *duplicates.warnings(whole)))
 
 
 def preparation(config: Config, train: Examples) -> ImagePreparation:
@@ -286,7 +285,7 @@ def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
     examples, skipped, notes = sources.labelled_images(data, class_names)
     scores = score(run_dir, examples, prepare, trained["best_baseline"])
-    warnings = [named(f"{len(skipped):,} inputs were skipped", skipped)] if skipped else []
+    warnings = skipped_warning(skipped)
     if len(scores.seen):
         what = f"{len(scores.seen):,} of these {len(examples):,} images are among those that the model was trained on"
         warnings.append(named(what, [examples.ids[row] for row in scores.seen]))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 
 from kerasuite import cli, config, devices, run_directory
-from kerasuite.errors import InputError
 
 
 def main(args: list[str]) -> int:
@@ -28,8 +28,11 @@ def main(args: list[str]) -> int:
     devices.import_tensorflow()
     try:
         module.evaluate(settings, run_dir, given.data, folder)
-    except InputError:
+    except BaseException:
+        # Half an evaluation is of no use, and a whole one is soon done again.
         shutil.rmtree(folder)
+        with contextlib.suppress(OSError):
+            (run_dir / "evaluations").rmdir()
         raise
     print(folder)
     return 0

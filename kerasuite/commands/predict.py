@@ -29,6 +29,8 @@ def main(args: list[str]) -> int:
     run_dir, output = run_directory.open_finished(given.run_dir), given.output
     if output and not output.parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}.")
+    if output and output.is_dir():
+        raise InputError(f"--output {output} is a folder; name a csv file to write.")
     module = cli.pipeline(run_directory.read_json(run_dir / run_directory.CONFIG)["pipeline"])
     names = module.find_inputs(given.inputs)
     devices.import_tensorflow()
@@ -58,7 +60,11 @@ def _write(file, run_dir: Path, module, names: list[str], skipped: list) -> int:
     for chunk in _progress(names):
         raw, bad = module.read_inputs(chunk)
         skipped += bad
-        for name, row in zip(raw, predictor.probabilities(raw.values())):
+        rows = dict(zip(raw, predictor.probabilities(raw.values())))
+        for name in chunk:
+            if name not in rows:
+                continue
+            row = rows[name]
             best = int(row.argmax())
             table.writerow([name, predictor.class_names[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)])
             written += 1

@@ -41,7 +41,8 @@ def start(name: str, settings: config.Settings) -> Path:
     try:
         go_on(run_dir, name, settings)
     except InputError:
-        if not any(run_dir.rglob(run_directory.CHECKPOINTS)):
+        # Nothing was trained: no run is left behind that could not be resumed.
+        if not any(path for name in (run_directory.CHECKPOINTS, run_directory.METRICS) for path in run_dir.rglob(name)):
             shutil.rmtree(run_dir)
         raise
     except KeyboardInterrupt as interrupt:

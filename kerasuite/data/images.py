@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasuite.contracts import Examples
+from kerasuite.errors import InputError
 
 PATH, BYTES, IMAGE = "path", "bytes", "image"
 LARGEST_SHARED_SIDE = 224
@@ -206,7 +207,13 @@ def choose_size(examples: Examples, wanted: tuple[int, int] | None = None) -> Ge
         'Images are 28x28 with 1 channel, as every one of them is.'
     """
     if IMAGE in examples.inputs:
-        height, width, channels = examples.inputs[IMAGE].shape[1:]
+        column = examples.inputs[IMAGE]
+        if column.dtype != np.uint8 or column.ndim != 4 or column.shape[-1] not in (1, 3):
+            raise InputError(
+                f"The images are {column.dtype} of shape {column.shape}; expected uint8 (rows, height, width, 1 or 3), "
+                "0 to 255."
+            )
+        height, width, channels = column.shape[1:]
         sizes = {(height, width)}
     else:
         sizes = set(zip(examples.facts["height"].tolist(), examples.facts["width"].tolist()))

@@ -13,7 +13,7 @@ from kerasuite.evaluation import metrics
 from kerasuite.evaluation.curve_display import PrecisionRecallDisplay, RocDisplay
 from kerasuite.evaluation.display import ConfusionMatrixDisplay, ReliabilityDisplay
 from kerasuite.evaluation.drawing import png
-from kerasuite.evaluation.report import Figure, Section, Table
+from kerasuite.evaluation.report import Figure, Section, Table, metric_words
 from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
 
 HEADLINE = "accuracy"
@@ -111,7 +111,7 @@ def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = Non
 def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
     """The numbers with and without the rows whose content was trained on."""
     whole, without = found["test"], found["test_without_seen"]
-    rows = [[name, whole[name]["value"], without[name]["value"]] for name in without]
+    rows = [[metric_words(name), _interval(whole[name]), _interval(without[name])] for name in without]
     columns = ["metric", f"all {len(scores.labels):,} rows", f"without the {len(scores.seen):,} seen in training"]
     text = "Some test rows have the same content as rows trained on, which a model may know by heart."
     return Section("Rows seen in training", text, [], [Table("The same model, scored both ways.", columns, rows)])
@@ -169,12 +169,22 @@ def sections(
 def _class_table(scores: Scores) -> Table:
     matrix = metrics.confusion_matrix(scores.labels, scores.probabilities.argmax(1), len(scores.class_names))
     found = metrics.per_class(matrix)
+    recalls = [metrics.wilson(int(matrix[k, k]), int(found["support"][k])).as_dict() for k in range(len(matrix))]
     rows = [
-        [name, *(_share(found[key][k]) for key in ("precision", "recall", "f1")), f"{int(found['support'][k]):,}"]
+        [name, _shown(found["precision"][k]), _interval(recalls[k]), _shown(found["f1"][k]), int(found["support"][k])]
         for k, name in enumerate(scores.class_names)
     ]
-    return Table("Each class by itself.", ["class", "precision", "recall", "F1", "rows"], rows)
+    columns = ["class", "precision", "recall, 95% interval", "F1", "rows"]
+    return Table("Each class by itself.", columns, rows)
 
 
-def _share(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.4f}"
+def _shown(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 3)
+
+
+def _interval(estimate: Mapping[str, Any]) -> str:
+    """A number with its interval, as text."""
+    if estimate["value"] is None:
+        return "–"
+    low, high = ("–" if estimate[end] is None else f"{estimate[end]:.3f}" for end in ("low", "high"))
+    return f"{estimate['value']:.3f} ({low} to {high})"

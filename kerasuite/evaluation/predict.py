@@ -9,5 +9,8 @@ import tensorflow as tf
 
 def probabilities(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
     """The softmax of the model's logits for batches of x: float32 (rows, classes)."""
-    forward = tf.function(lambda x: tf.nn.softmax(model(x, training=False)), reduce_retracing=True)
+    shape = [None, *model.input_shape[1:]]
+    forward = tf.function(
+        lambda x: tf.nn.softmax(model(x, training=False)), input_signature=[tf.TensorSpec(shape, tf.float32)]
+    )
     return np.concatenate([forward(x).numpy() for x in batches])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
+from kerasuite.errors import InputError
+
 
 def build(
     image_size: tuple[int, int],
@@ -30,17 +32,20 @@ def build(
         Model from float32 pixels 0-255 (batch, height, width, channels) to logits (batch, num_classes).
 
     Raises:
-        ValueError: the image is too small for so many blocks.
+        InputError: the image is too small for so many blocks.
 
     Example:
         >>> build((28, 28), 1, 10).count_params()
         34826
     """
-    smallest = 3 * 2 ** len(filters) - 2
-    if min(image_size) < smallest and min(image_size) < 8:
-        raise ValueError(f"Images of {image_size} are too small for {len(filters)} blocks: at least 8x8 is needed.")
+    least = 2 ** len(filters)
+    if min(image_size) < least:
+        raise InputError(
+            f"Images of {image_size[0]}x{image_size[1]} are too small for {len(filters)} halvings: "
+            f"at least {least}x{least} is needed. Pass a larger --image-size, or --model mlp."
+        )
     # Small images would shrink to nothing without padding; the classic network has none.
-    padding = "valid" if min(image_size) >= smallest else "same"
+    padding = "valid" if min(image_size) >= 3 * least - 2 else "same"
     penalty = keras.regularizers.L2(l2) if l2 else None
     pixels = keras.Input((*image_size, channels), name="pixels")
 

@@ -18,11 +18,11 @@ def build(
     dropout: float = 0.2,
     l2: float = 0.0,
 ) -> keras.Model:
-    """A stem at full size, then a halving and a residual block for each further entry of filters.
+    """A stem, then for each further entry of filters a halving and a residual block.
 
-    Pooling comes before the wide layers, so most of the multiplications are at a quarter or a sixteenth of the
-    pixels. The blocks are those of He et al. 2016, "Identity Mappings in Deep Residual Networks", of one convolution
-    pair each.
+    Each widening convolution is pooled before it is normalised, and the residual convolution runs on what is left:
+    a quarter of the pixels to normalise, and most multiplications where the image is small. Residual connections
+    after He et al. 2016, "Deep Residual Learning for Image Recognition".
 
     Args:
         image_size: height and width in pixels.
@@ -35,19 +35,19 @@ def build(
     """
     penalty = keras.regularizers.L2(l2) if l2 else None
 
-    def convolve(x, number, name):
+    def convolve(x, number, name, *, halve):
         x = keras.layers.Conv2D(number, 3, padding="same", use_bias=False, kernel_regularizer=penalty, name=name)(x)
-        return normalisation(f"{name}_norm")(x)
+        if halve:
+            x = keras.layers.MaxPooling2D(padding="same", name=f"{name}_halve")(x)
+        return keras.layers.ReLU(name=f"{name}_relu")(normalisation(f"{name}_norm")(x))
 
     pixels = keras.Input((*image_size, channels), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="signed_range")(pixels)
-    x = keras.layers.ReLU(name="stem_relu")(convolve(x, filters[0], "stem"))
+    x = convolve(x, filters[0], "stem", halve=min(image_size) >= 16)
 
     for k, number in enumerate(filters[1:], 1):
-        x = keras.layers.MaxPooling2D(padding="same", name=f"halve_{k}")(x)
-        x = keras.layers.ReLU(name=f"widen_{k}_relu")(convolve(x, number, f"widen_{k}"))
-        residual = keras.layers.ReLU(name=f"block_{k}_relu")(convolve(x, number, f"block_{k}"))
-        x = keras.layers.Add(name=f"add_{k}")((x, residual))
+        x = convolve(x, number, f"widen_{k}", halve=True)
+        x = keras.layers.Add(name=f"add_{k}")((x, convolve(x, number, f"residual_{k}", halve=False)))
 
     x = keras.layers.GlobalMaxPooling2D(name="pool")(x)  # (batch, filters[-1])
     if dropout:

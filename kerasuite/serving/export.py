@@ -75,7 +75,7 @@ def compare(served: np.ndarray, in_python: np.ndarray, ids: Sequence[str]) -> di
     """
     top = in_python.max(1)
     chosen = np.take_along_axis(in_python, served.argmax(1)[:, None], 1)[:, 0]
-    wrong = np.flatnonzero(~(top - chosen <= TIE))
+    wrong = np.flatnonzero(~(top - chosen <= TIE) | ~np.isfinite(served).all(1))
     if len(wrong):
         named = ", ".join(str(ids[row]) for row in wrong[:5])
         raise EnvironmentFault(

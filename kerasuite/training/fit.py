@@ -98,28 +98,22 @@ def fit(
         stopping = keras.callbacks.EarlyStopping(
             "val_loss", mode="min", patience=epochs if patience is None else patience, restore_best_weights=True
         )
-        logs = [keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD), write_graph=False)]
-        terminal = sys.stdout.isatty()
+        if tensorboard:
+            logs = keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD), write_graph=False)
+            callbacks = [logs, *callbacks]
         called = keras.callbacks.CallbackList(
-            [*(logs if tensorboard else []), *callbacks, stopping],
+            [*callbacks, stopping],
             add_history=True,
-            add_progbar=terminal,
+            add_progbar=sys.stdout.isatty(),
             model=model,
             verbose=1,
             epochs=epochs,
             steps=steps_per_epoch,
         )
-        run = _Run(steps, called, groups, run_dir / run_directory.CHECKPOINTS, checkpoint_seconds, not terminal)
+        run = _Run(steps, called, groups, run_dir, checkpoint_seconds)
         run.start()
-        if not model.stop_training and run.step < epochs * steps_per_epoch:
-            iterator = iter(steps.distribute(batches(run.step)))
-            held_out = (steps.distribute(validation), int(validation.cardinality()))
-            with _stop_signals() as stop:
-                for epoch in range(run.step // steps_per_epoch, epochs):
-                    run.epoch(epoch, iterator, held_out, steps_per_epoch, stop)
-                    _write_history(run_dir, run.history)
-                    if model.stop_training:
-                        break
+        if run.step < epochs * steps_per_epoch and not model.stop_training:
+            run.train(batches, validation, epochs, steps_per_epoch)
         called.on_train_end()
 
     # Built anew: float32 whatever the training's policy was, and free of the strategy.
@@ -131,19 +125,20 @@ def fit(
 class _Run:
     """Where a run stands: the step, the sums of the epoch under way, the history; all that a checkpoint holds."""
 
-    def __init__(self, steps, callbacks, groups, folder, checkpoint_seconds, print_lines):
-        self.steps, self.callbacks, self.folder = steps, callbacks, folder
+    def __init__(self, steps, callbacks, groups, run_dir, checkpoint_seconds):
+        self.steps, self.callbacks, self.run_dir = steps, callbacks, run_dir
+        self.checkpoints = run_dir / run_directory.CHECKPOINTS
         self.model = steps.model
         self.optimizer = groups[0][0]
         self.variables = [*self.model.variables, *(v for optimizer, _ in groups for v in optimizer.variables)]
-        self.checkpoint_seconds, self.print_lines = checkpoint_seconds, print_lines
+        self.checkpoint_seconds = checkpoint_seconds
         self.step, self.earlier_seconds, self.sums, self.history = 0, 0.0, None, []
         self.steps_a_call, self.began, self.saved = 1, time.monotonic(), time.monotonic()
 
     def start(self) -> None:
         self.model.stop_training = False
         self.callbacks.on_train_begin()
-        state = checkpoint.restore(self.folder, self.variables)
+        state = checkpoint.restore(self.checkpoints, self.variables)
         if state is not None:
             self.step, self.sums, self.history = state["step"], state["sums"], state["history"]
             self.earlier_seconds = state["seconds"]
@@ -151,6 +146,7 @@ class _Run:
             for callback, saved in zip(self.callbacks.callbacks, state["callbacks"]):
                 vars(callback).update(saved)
             print(f"Going on from step {self.step}.")
+            _write_history(self.run_dir, self.history)
         self.began = self.saved = time.monotonic()
 
     def save(self) -> None:
@@ -162,8 +158,20 @@ class _Run:
             "stopped": bool(self.model.stop_training),
             "callbacks": [checkpoint.callback_state(callback) for callback in self.callbacks.callbacks],
         }
-        checkpoint.save(self.folder, self.step, self.variables, state)
+        checkpoint.save(self.checkpoints, self.step, self.variables, state)
         self.saved = time.monotonic()
+
+    def train(self, batches, validation, epochs: int, steps_per_epoch: int) -> None:
+        iterator = iter(self.steps.distribute(batches(self.step)))
+        held_out = (self.steps.distribute(validation), int(validation.cardinality()))
+        with _stop_signals() as stop:
+            for epoch in range(self.step // steps_per_epoch, epochs):
+                self.epoch(epoch, iterator, held_out, steps_per_epoch, stop)
+                _write_history(self.run_dir, self.history)
+                if stop.is_set():
+                    raise Interrupted
+                if self.model.stop_training:
+                    break
 
     def epoch(self, epoch: int, iterator: Iterator, held_out, steps_per_epoch: int, stop: threading.Event) -> None:
         begun, end = time.monotonic(), (epoch + 1) * steps_per_epoch
@@ -174,11 +182,11 @@ class _Run:
             self._call(iterator, end)
             in_epoch = self.step - epoch * steps_per_epoch
             self.callbacks.on_train_batch_end(in_epoch - 1, self.steps.means(self.sums))
-            if stop.is_set():
+            # After the last step the epoch is closed first: its checkpoint is the one to go on from.
+            if self.step < end and (stop.is_set() or time.monotonic() - self.saved > self.checkpoint_seconds):
                 self.save()
-                raise Interrupted
-            if self.step < end and time.monotonic() - self.saved > self.checkpoint_seconds:
-                self.save()
+                if stop.is_set():
+                    raise Interrupted
         logs = self.steps.means(self.sums)
         logs |= {f"val_{name}": value for name, value in self.steps.means(self.steps.evaluate(*held_out)).items()}
         logs["learning_rate"] = float(self.optimizer.learning_rate)
@@ -186,7 +194,7 @@ class _Run:
         self.callbacks.on_epoch_end(epoch, dict(logs))
         self.history.append(logs)
         self.save()
-        if self.print_lines:
+        if not sys.stdout.isatty():
             shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
             print(
                 f"Epoch {epoch + 1}/{self.callbacks.params['epochs']}  {time.monotonic() - begun:.1f} s  {shown}",
@@ -209,6 +217,8 @@ class _Run:
 
 
 def _write_history(run_dir: Path, history: list[dict[str, float]]) -> None:
+    if not history:
+        return
     text = io.StringIO()
     table = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
     table.writeheader()

@@ -7,6 +7,7 @@ from PIL import Image, ImageOps
 
 from kerasuite.contracts import Examples
 from kerasuite.data.images import ImagePreparation, choose_size, exif_orientation
+from kerasuite.errors import InputError
 
 
 def smooth(height=24, width=40, channels=3):
@@ -207,3 +208,11 @@ def test_a_wanted_size_is_taken_and_said():
     assert (chosen.image_size, chosen.channels) == ((40, 50), 1)
     assert "--image-size" in chosen.note
     assert "as every one of them is" in choose_size(of_sizes([30], [True]), (30, 20)).note
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 8, 8, 1)), np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8, 4), np.uint8)]
+)
+def test_images_of_another_type_or_shape_are_refused(images):
+    with pytest.raises(InputError, match="expected uint8"):
+        choose_size(Examples({"image": images}))

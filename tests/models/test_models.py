@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kerasuite.errors import InputError
 from kerasuite.models import cnn, mlp, residual_cnn
 
 BUILDERS = {
@@ -77,8 +78,8 @@ def test_the_cnn_takes_photos():
 
 
 def test_an_image_too_small_for_its_blocks_is_refused():
-    with pytest.raises(ValueError, match="too small"):
-        cnn.build((4, 4), 1, 2, filters=(4, 8, 8))
+    with pytest.raises(InputError, match="too small"):
+        cnn.build((7, 9), 1, 2, filters=(4, 8, 8))
 
 
 def test_l2_is_its_factor_times_the_sum_of_the_squared_kernel():

@@ -1,0 +1,88 @@
+import csv
+import shutil
+
+import numpy as np
+import pytest
+
+import kerasuite
+
+
+@pytest.fixture
+def table(call, capsys):
+    """The rows of what `predict` prints, and what it says beside them."""
+
+    def table(*words):
+        assert call("predict", *words) == 0
+        shown = capsys.readouterr()
+        return list(csv.DictReader(shown.out.splitlines())), shown.err
+
+    return table
+
+
+def test_files_and_folders_are_predicted_in_the_order_given(finished, image_folder, table):
+    first, folder = image_folder / "test" / "c" / "005.png", image_folder / "test" / "a"
+    rows, said = table(finished, first, folder)
+    assert [row["id"] for row in rows] == [str(first), *sorted(map(str, folder.iterdir()))]
+    assert "7 predicted, 0 skipped." in said
+
+
+def test_predictions_are_those_of_the_run_for_the_same_files(finished, image_folder, table):
+    rows, _ = table(finished, image_folder / "test")
+    known = {row["id"]: row for row in kerasuite.load(finished).predictions.iter_rows(named=True)}
+    assert len(rows) == len(known) == 18
+    for row in rows:
+        of_run = known[row["id"].removeprefix(f"{image_folder}/")]
+        assert row["prediction"] == of_run["prediction"]
+        given = [float(row[f"p({name})"]) for name in "abc"]
+        np.testing.assert_allclose(given, [of_run[f"p({name})"] for name in "abc"], atol=1e-6)
+        assert float(row["probability"]) == max(given)
+
+
+def test_the_output_file_has_the_same_table(finished, image_folder, table, call, tmp_path):
+    rows, _ = table(finished, image_folder / "test")
+    assert call("predict", finished, image_folder / "test", "--output", tmp_path / "out.csv") == 0
+    with open(tmp_path / "out.csv") as file:
+        assert list(csv.DictReader(file)) == rows
+
+
+def test_files_that_cannot_be_read_are_named_and_have_no_line(finished, image_folder, table):
+    short, sound = image_folder / "train" / "a" / "003.png", image_folder / "train" / "a" / "000.png"
+    rows, said = table(finished, short, sound)
+    assert [row["id"] for row in rows] == [str(sound)]
+    assert f"Skipped {short}: truncated or damaged" in said
+    assert "1 predicted, 1 skipped." in said
+
+
+def test_a_file_that_is_named_twice_has_two_lines(finished, image_folder, table):
+    file = image_folder / "test" / "a" / "000.png"
+    rows, _ = table(finished, file, file)
+    assert [row["id"] for row in rows] == [str(file)] * 2
+
+
+def test_nothing_that_can_be_read_is_refused(finished, image_folder, refused):
+    said = refused("predict", finished, image_folder / "train" / "a" / "003.png")
+    assert "None of the inputs could be read" in said
+
+
+@pytest.mark.parametrize("name", ["nowhere.png", "empty"])
+def test_an_input_that_is_not_there_is_named(finished, tmp_path, refused, name):
+    (tmp_path / "empty").mkdir()
+    assert str(tmp_path / name) in refused("predict", finished, tmp_path / name)
+
+
+@pytest.mark.parametrize("output", ["nowhere/out.csv", "."])
+def test_an_output_that_is_no_file_to_write_is_refused(finished, image_folder, tmp_path, refused, output):
+    assert "--output" in refused("predict", finished, image_folder / "test" / "a", "--output", tmp_path / output)
+
+
+def test_only_the_exported_model_is_used(finished, image_folder, table, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "model.keras").unlink()
+    assert table(copy, image_folder / "test") == table(finished, image_folder / "test")
+
+
+def test_a_run_that_is_not_finished_is_refused(finished, image_folder, tmp_path, refused):
+    (tmp_path / "config.json").write_text((finished / "config.json").read_text())
+    said = refused("predict", tmp_path, image_folder / "test")
+    assert f"kerasuite resume {tmp_path}" in said

@@ -1,0 +1,202 @@
+"""Runs that end too soon: killed, stopped by Ctrl-C, on a full disk; and how they go on."""
+
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import kerasuite
+from kerasuite import run_directory
+
+Stopped = namedtuple("Stopped", ["run_dir", "status", "errors", "steps"])
+
+# Random in every way that a run can be: dropout and augmentation.
+SETTINGS = ["--dropout", "0.3", "--rotation", "10", "--shift", "0.1", "--epochs", "14", "--patience", "14"]
+SETTINGS += ["--batch-size", "16", "--precision", "float32"]
+# Rows for training are 37: 3 steps an epoch.
+FIRST_STEPS, ALL_STEPS = 4, 42
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, write_npz):
+    return write_npz(tmp_path_factory.mktemp("data") / "data.npz")
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory, data):
+    """Three runs in processes of their own, at the same time, each stopped once it is well into training."""
+    folder = tmp_path_factory.mktemp("stopped")
+    how = {"killed": ("cpu", signal.SIGKILL), "two_killed": ("cpu:2", signal.SIGKILL), "ctrl_c": ("cpu", signal.SIGINT)}
+    command = [sys.executable, "-m", "kerasuite", "run", "mnist_cnn", "--data", str(data), *SETTINGS]
+    command += ["--checkpoint-seconds", "0"]
+    processes = {
+        name: subprocess.Popen(
+            [*command, "--output", str(folder / name), "--devices", devices],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name, (devices, _) in how.items()
+    }
+    results, deadline = {}, time.monotonic() + 120
+    while processes:
+        assert time.monotonic() < deadline, f"{[*processes]} never came so far"
+        time.sleep(0.005)
+        for name, process in [*processes.items()]:
+            if process.poll() is None and last_step(folder / name) < FIRST_STEPS:
+                continue
+            process.send_signal(how[name][1])
+            _, errors = process.communicate(timeout=60)
+            results[name] = Stopped(folder / name, process.returncode, errors, last_step(folder / name))
+            del processes[name]
+    return results
+
+
+def last_step(run_dir):
+    steps = [int(path.stem.removeprefix("step-")) for path in (run_dir / "checkpoints").glob("step-*.ckpt")]
+    return max(steps, default=0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, data, call):
+    """Uninterrupted runs, by devices; without checkpoints within an epoch, since those leave no trace."""
+    folder = tmp_path_factory.mktemp("whole")
+    for devices in ("cpu", "cpu:2"):
+        flags = ["--devices", devices, "--output", folder / devices]
+        assert call("run", "mnist_cnn", "--data", data, *SETTINGS, *flags) == 0
+    return {devices: folder / devices for devices in ("cpu", "cpu:2")}
+
+
+@pytest.mark.parametrize(
+    ("name", "devices", "status"),
+    [("killed", "cpu", -signal.SIGKILL), ("two_killed", "cpu:2", -signal.SIGKILL), ("ctrl_c", "cpu", 130)],
+)
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(stopped, whole, call, capsys, name, devices, status):
+    run_dir = stopped[name].run_dir
+    assert stopped[name].status == status
+    assert FIRST_STEPS <= stopped[name].steps < ALL_STEPS
+    assert not run_directory.is_finished(run_dir)
+
+    assert call("resume", run_dir) == 0
+    assert f"Going on from step {stopped[name].steps}." in capsys.readouterr().out
+    resumed, reference = kerasuite.load(run_dir), kerasuite.load(whole[devices])
+    for a, b in zip(resumed.model.get_weights(), reference.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert resumed.metrics["test"] == reference.metrics["test"]
+    for file in ("history.csv", "predictions.csv"):
+        assert (run_dir / file).read_bytes() == (whole[devices] / file).read_bytes()
+    assert not (run_dir / "checkpoints").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(stopped):
+    run_dir, _, errors, _ = stopped["ctrl_c"]
+    assert f"kerasuite resume {run_dir}" in errors
+    assert "Traceback" not in errors
+
+
+def test_the_devices_that_were_asked_for_are_used_and_recorded(whole):
+    for devices, replicas in (("cpu", 1), ("cpu:2", 2)):
+        environment = json.loads((whole[devices] / "environment.json").read_text())
+        assert environment["machine"]["replicas"] == replicas
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(finished, call, capsys):
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    assert call("resume", finished) == 0
+    assert "finished; nothing to do" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+@pytest.mark.parametrize("content", [None, "[]", '{"pipeline": "mnist_cnn"}', "{"])
+def test_a_folder_that_is_no_run_is_refused(tmp_path, refused, content):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    assert str(tmp_path / "config.json") in refused("resume", tmp_path)
+
+
+# A full disk
+
+
+def no_space(path):
+    return OSError(errno.ENOSPC, "No space left on device", str(path))
+
+
+def full_at(name):
+    """An `open` that finds the disk full when a file of this name is written."""
+
+    def full(path, mode="r", *args, **options):
+        if name in str(path) and "w" in mode:
+            raise no_space(path)
+        return open(path, mode, *args, **options)
+
+    return full
+
+
+@pytest.fixture(scope="module")
+def full_disk(tmp_path_factory, data, call, quick):
+    """A run that met a full disk with its last file, and its own copy of the data."""
+    folder = tmp_path_factory.mktemp("full")
+    own = shutil.copy(data, folder / "own.npz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_directory, "open", full_at("metrics.json"), raising=False)
+        assert call("run", "mnist_cnn", "--data", own, "--output", folder / "run", *quick) == 1
+    return folder / "run", own
+
+
+def test_a_full_disk_ends_the_run_unfinished_with_its_checkpoints(full_disk):
+    run_dir, _ = full_disk
+    assert not run_directory.is_finished(run_dir)
+    assert (run_dir / "report.html").is_file()
+    assert [*(run_dir / "checkpoints").iterdir()]
+
+
+def test_the_full_disk_is_named_and_how_to_go_on(full_disk, call, tmp_path, monkeypatch, capsys):
+    shutil.copytree(full_disk[0], tmp_path / "run")
+    monkeypatch.setattr(run_directory, "open", full_at("baselines.npz"), raising=False)
+    monkeypatch.setattr(np, "savez_compressed", lambda file, **arrays: (_ for _ in ()).throw(no_space(file)))
+    monkeypatch.setattr(np, "savez", lambda file, **arrays: (_ for _ in ()).throw(no_space(file)))
+    assert call("resume", tmp_path / "run") == 1
+    said = capsys.readouterr().err
+    assert "The disk is full" in said
+    assert "kerasuite resume" in said
+    assert "Traceback" not in said
+
+
+def test_a_disk_that_fills_up_while_tensorflow_writes_is_named_too(full_disk, call, tmp_path, monkeypatch, capsys):
+    def save(*args, **options):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{args[1]}/variables; No space left on device")
+
+    shutil.copytree(full_disk[0], tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "servable")
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    assert call("resume", tmp_path / "run") == 1
+    assert "The disk is full" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "servable").exists()
+    assert not run_directory.is_finished(tmp_path / "run")
+
+
+def test_a_run_goes_on_once_there_is_room(full_disk, call, tmp_path, capsys):
+    shutil.copytree(full_disk[0], tmp_path / "run")
+    assert call("resume", tmp_path / "run") == 0
+    assert kerasuite.load(tmp_path / "run").metrics["test"]["accuracy"]["n"] == 20
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    # What was trained is not trained again.
+    assert "Epoch" not in capsys.readouterr().out
+
+
+def test_other_data_than_those_of_the_start_are_refused_and_the_run_is_kept(full_disk, refused, write_npz, tmp_path):
+    run_dir, own = full_disk
+    kept = shutil.copy(own, tmp_path / "kept.npz")
+    write_npz(own, seed=3)
+    said = refused("resume", run_dir)
+    shutil.copy(kept, own)
+    assert f"The data is not that with which the run in {run_dir} started" in said
+    assert [*(run_dir / "checkpoints").iterdir()]
