@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
@@ -40,13 +40,16 @@ class Augmentation:
     draws_per_image = 8
 
     @classmethod
-    def named(cls, name: str, data: str = "") -> Augmentation | None:
-        """The augmentation that a setting names: "none", or "auto" for what is usual with the data set.
+    def usual(cls, data: str, **changes: float | bool | None) -> Augmentation:
+        """What is usual with a data set, with some settings changed.
 
         Args:
-            data: what `--data` names; data that is not a named set may not be mirrored, since nobody knows.
+            data: what `--data` names; data that is not a named set is not mirrored, since nobody knows if it may be.
+            changes: settings by name; those that are None stay as they are.
         """
-        return None if name == "none" else DEFAULTS.get(data, LIGHT)
+        return replace(
+            DEFAULTS.get(data, LIGHT), **{name: value for name, value in changes.items() if value is not None}
+        )
 
     def __call__(self, pixels: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
         """The batch, changed.

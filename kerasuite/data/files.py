@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from kerasuite.contracts import Skipped
 from kerasuite.data.duplicates import digest
 
 MAXIMAL_PIXELS = 100_000_000
@@ -67,6 +68,13 @@ def check(paths: Sequence[str | os.PathLike], progress: Callable[[int, int], Non
             if progress is not None:
                 progress(len(results), len(paths))
     return results
+
+
+def read(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:
+    """The bytes of the files that can be used, by path, and the others with the reason."""
+    checked = check(paths)
+    usable = {picture.path: Path(picture.path).read_bytes() for picture in checked if not picture.reason}
+    return usable, [Skipped(picture.path, picture.reason) for picture in checked if picture.reason]
 
 
 def oddity_notes(pictures: Sequence[Picture]) -> tuple[str, ...]:

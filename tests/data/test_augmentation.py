@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -83,8 +85,8 @@ def test_erase_covers_a_square_with_the_mean_colour():
     np.testing.assert_allclose(found[0, 4, 4], np.mean(x, axis=(0, 1, 2)), rtol=1e-5)
 
 
-def test_auto_means_what_suits_the_data_and_none_means_none():
-    assert Augmentation.named("none", "mnist") is None
-    assert Augmentation.named("auto", "cifar10").flip
-    assert not Augmentation.named("auto", "mnist").flip
-    assert Augmentation.named("auto", "my/photos") == LIGHT
+def test_what_is_usual_suits_the_data_and_can_be_changed():
+    assert Augmentation.usual("cifar10").flip
+    assert not Augmentation.usual("mnist").flip
+    assert Augmentation.usual("my/photos") == LIGHT
+    assert Augmentation.usual("my/photos", flip=True, scale=None) == replace(LIGHT, flip=True)
