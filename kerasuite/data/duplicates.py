@@ -87,10 +87,10 @@ def warnings(splits: Splits) -> list[str]:
         if len(rows):
             pairs = [f"{splits.test.ids[row]} = {part.ids[place]}" for row, place in zip(rows, places)]
             found.append(named(f"{len(rows):,} of {len(test):,} test images are also in {name}", pairs))
-    ids = [id for part in (splits.train, splits.validation, splits.test) for id in part.ids]
     labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
     rows = conflicting(np.concatenate([train, validation, test]), labels)
     if len(rows):
+        ids = [id for part in (splits.train, splits.validation, splits.test) for id in part.ids]
         what = f"{len(rows):,} images have the same content as one of another class"
         found.append(named(what, [ids[row] for row in rows]))
     return found
