@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # Settings for seconds, on the digits that come with scikit-learn.
 SAMPLE = {"data": "digits", "epochs": 30, "batch_size": 64, "learning_rate": 4e-3, "patience": 30}
 
+SERVING_INPUT = 'images=tf.constant([open("photo.jpg", "rb").read()])'
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(config.Settings):
@@ -231,6 +233,7 @@ def finish(
         thumbnails=lambda rows: pixels.thumbnails(test.take(rows), prepare),
         history=fitted.history,
         settings=asdict(config),
+        serving_input=SERVING_INPUT,
         command=command("mnist_cnn", config),
     )
     discard(run_dir / run_directory.CHECKPOINTS)
@@ -306,6 +309,7 @@ def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str
         warnings=warnings,
         thumbnails=lambda rows: pixels.thumbnails(examples.take(rows), prepare),
         settings=asdict(config),
+        serving_input=SERVING_INPUT,
         command=f"kerasuite evaluate {run_dir} --data {data}",
         run_dir=run_dir,
     )

@@ -65,7 +65,7 @@ def render_report(
     environment: Mapping[str, Any] | None = None,
     command: str = "",
     run_directory: str = "RUN_DIR",
-    python_lines: str | None = None,
+    serving_input: str = "",
     unit: str = "rows",
     date: str | None = None,
 ) -> str:
@@ -82,7 +82,7 @@ def render_report(
         environment: versions, devices and the like; values may be nested.
         command: repeats the run.
         run_directory: where the model lies, for the lines that use it.
-        python_lines: how to use the model in Python; None shows how to load the SavedModel with TensorFlow.
+        serving_input: the argument of the SavedModel's signature, as Python; empty shows what the signature takes.
         unit: what is counted: rows, or users.
         date: None is now.
 
@@ -111,7 +111,7 @@ def render_report(
         environment=_flat(environment or {}),
         command=command,
         run_directory=shlex.quote(run_directory),
-        python_lines=python_lines or _python_lines(run_directory),
+        python_lines=_python_lines(run_directory, serving_input),
     )
 
 
@@ -240,10 +240,11 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
     return pairs
 
 
-def _python_lines(run_directory: str) -> str:
+def _python_lines(run_directory: str, serving_input: str) -> str:
+    use = f"predict({serving_input})" if serving_input else "print(predict.structured_input_signature)"
     return (
         "import tensorflow as tf\n\n"
         f"servable = tf.saved_model.load({f'{run_directory}/servable'!r})\n"
         'predict = servable.signatures["serving_default"]\n'
-        "print(predict.structured_input_signature, predict.structured_outputs)"
+        f"{use}  # label, probability, probabilities"
     )

@@ -26,6 +26,7 @@ def write(
     history: Sequence[Mapping[str, float]] | None = None,
     settings: Mapping[str, Any] | None = None,
     command: str = "",
+    serving_input: str = "",
     run_dir: Path | None = None,
 ) -> dict[str, Any]:
     """Write every file of the results, each whole or not at all, and print the headline.
@@ -33,6 +34,7 @@ def write(
     Args:
         facts: the rest of metrics.json: pipeline, examples, servable, seconds.
         thumbnails: from positions of rows to their pictures.
+        serving_input: the argument of the SavedModel's signature, as Python.
         run_dir: where the model lies, if not in `folder`.
 
     Returns:
@@ -58,6 +60,7 @@ def write(
         config=settings,
         environment=run_directory.read_json(environment) if environment.is_file() else None,
         command=command,
+        serving_input=serving_input,
         run_directory=str(run_dir or folder),
     )
     run_directory.write(folder / run_directory.REPORT, page)
