@@ -30,9 +30,9 @@ format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# DATA names an .npz with x_train, y_train, x_test, y_test.
+# make bench DATA=mnist.npz: an .npz with x_train, y_train, x_test, y_test.
 bench: setup
-	$(BIN)/python benchmarks/mnist_cnn.py --data $(or $(DATA),mnist)
+	$(BIN)/python benchmarks/mnist_cnn.py --data $(or $(DATA),$(error make bench needs DATA=mnist.npz))
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -49,8 +49,8 @@ def guarded(call: Callable[[], int | None]) -> int:
         # The reader of our output has gone (`| head`): nothing more to say, and nothing to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (EnvironmentFault, OSError) as error:
-        print(f"Error: {error}", file=sys.stderr)
+    except (EnvironmentFault, OSError, MemoryError) as error:
+        print(f"Error: {str(error) or 'out of memory'}", file=sys.stderr)
         return 1
 
 

@@ -96,10 +96,16 @@ class Examples:
         if self.ids is None:
             object.__setattr__(self, "ids", RowIds("row", np.arange(n)))
         if self.labels is not None:
+            if np.asarray(self.labels).dtype.kind not in "iub":
+                raise InputError(
+                    f"Labels are {np.asarray(self.labels).dtype}; expected whole numbers, positions in class_names."
+                )
             object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
             if self.class_names is None:
                 names = tuple(map(str, range(np.max(self.labels, initial=-1) + 1)))
                 object.__setattr__(self, "class_names", names)
+        if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
+            raise InputError(f"A class name stands twice in {', '.join(self.class_names)}. Each class needs its own.")
         lengths["ids"] = len(self.ids)
         for name in ("labels", "groups"):
             if getattr(self, name) is not None:
@@ -185,6 +191,11 @@ class Splits:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        empty = [name for name in ("train", "validation", "test") if not len(getattr(self, name))]
+        if empty:
+            raise InputError(f"No rows for {' and '.join(empty)}: each of train, validation and test needs some.")
 
     @property
     def counts(self) -> dict[str, int]:

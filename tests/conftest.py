@@ -1,4 +1,4 @@
-"""Two logical CPU devices for every test, and no network."""
+"""Two logical CPU devices for every test."""
 
 import os
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from kerasuite import cli, devices, run_directory
 from kerasuite.errors import InputError
 
-CHUNK = 256
+CHUNK = 64
 
 
 def main(args: list[str]) -> int:

@@ -103,8 +103,17 @@ def _picture(path: str) -> Picture:
         raise _UnusableError("the file is empty (0 bytes)")
     orientation, oddities = _header(data)
     pixels = _decoded(data)
+    gray = _is_gray(pixels)
     height, width = pixels.shape[:2] if orientation < 5 else pixels.shape[1::-1]
-    return Picture(path, height, width, _is_gray(pixels), orientation, digest(upright(pixels, orientation)), oddities)
+    return Picture(
+        path,
+        height,
+        width,
+        gray,
+        orientation,
+        digest(upright(pixels[..., :1] if gray else pixels, orientation)),
+        oddities,
+    )
 
 
 def _header(data: bytes) -> tuple[int, tuple[str, ...]]:

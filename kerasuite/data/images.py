@@ -220,8 +220,8 @@ def choose_size(examples: Examples, wanted: tuple[int, int] | None = None) -> Ge
         channels = 1 if examples.facts["is_gray"].all() else 3
     colours = f"{channels} channel{'s' if channels > 1 else ''}"
     (height, width), number = min(sizes), len(sizes)
-    if wanted is not None and sizes != {tuple(wanted)}:
-        note = f"Images are resized to {wanted[0]}x{wanted[1]} with {colours}, as --image-size says."
+    if wanted is not None:
+        note = f"Images are {wanted[0]}x{wanted[1]} with {colours}, as --image-size says."
         return Geometry(tuple(wanted), channels, note)
     if number == 1 and max(height, width) <= LARGEST_SHARED_SIDE:
         return Geometry(

@@ -93,7 +93,11 @@ def labelled_images(
     examples = _joined(list(source.parts.values())) if source.test is None else source.test
     names = _classes(examples)
     unknown = [name for name in names if name not in class_names]
-    if unknown and "image" in examples.inputs and all(name in map(str, range(len(class_names))) for name in names):
+    if (
+        len(unknown) == len(names)
+        and "image" in examples.inputs
+        and all(name in map(str, range(len(class_names))) for name in names)
+    ):
         notes += (f"Labels are numbers, taken as positions, 0 for {class_names[0]!r}.",)
         numbers = np.array([int(name) if name in names else -1 for name in examples.class_names])
         examples = replace(examples, labels=numbers[examples.labels], class_names=tuple(class_names))

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from kerasuite.errors import InputError
 
+# A batch holds no more raw input than this: a few hundred photos from a camera are gigabytes.
+MOST_BYTES = 2**26
+
 
 class Predictor:
     """Raw inputs to class names and probabilities, with nothing but `servable/`.
@@ -39,8 +42,18 @@ class Predictor:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
 
     def _batches(self, raw: Iterator[bytes], batch_size: int) -> Iterator[np.ndarray]:
-        while batch := [item for _, item in zip(range(batch_size), raw)]:
-            yield self._serve(**{self._input_name: tf.constant(batch)})["probabilities"].numpy()
+        batch, size = [], 0
+        for item in raw:
+            batch.append(item)
+            size += len(item)
+            if len(batch) == batch_size or size >= MOST_BYTES:
+                yield self._answer(batch)
+                batch, size = [], 0
+        if batch:
+            yield self._answer(batch)
+
+    def _answer(self, batch: list[bytes]) -> np.ndarray:
+        return self._serve(**{self._input_name: tf.constant(batch)})["probabilities"].numpy()
 
     def __call__(self, raw: Iterable[bytes], batch_size: int = 256) -> list[tuple[str, float]]:
         """The likeliest class and its probability for each raw input."""

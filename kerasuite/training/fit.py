@@ -80,7 +80,8 @@ def fit(
         measures: further numbers of each row, by name, from (y, logits).
         run_dir: gets checkpoints/, history.csv and tensorboard/.
         patience: epochs without a better validation loss before the end; None never stops early.
-        callbacks: Keras callbacks. They see `loss`, the measures, and `val_...` of them.
+        callbacks: Keras callbacks. They see `loss`, the measures, and `val_...` of them. Of their state a checkpoint
+            keeps what `checkpoint.CALLBACK_STATE` names.
         checkpoint_seconds: time between checkpoints within an epoch.
 
     Raises:
@@ -188,7 +189,9 @@ class _Run:
                 if stop.is_set():
                     raise Interrupted
         logs = self.steps.means(self.sums)
-        logs |= {f"val_{name}": value for name, value in self.steps.means(self.steps.evaluate(*held_out)).items()}
+        validated = self.steps.evaluate(*held_out)
+        _refuse_infinite(validated, f"on validation after step {self.step}")
+        logs |= {f"val_{name}": value for name, value in self.steps.means(validated).items()}
         logs["learning_rate"] = float(self.optimizer.learning_rate)
         self.sums = None
         self.callbacks.on_epoch_end(epoch, dict(logs))
@@ -206,14 +209,18 @@ class _Run:
         number, begun = min(self.steps_a_call, end - self.step), time.monotonic()
         for row in self.steps.train(iterator, number):
             self.sums += row
-        if not np.isfinite(self.sums).all():
-            raise InputError(
-                f"The loss is no longer a finite number between steps {self.step} and {self.step + number}. "
-                "Pass a lower --learning-rate, or look for extreme values in the data."
-            )
+        _refuse_infinite(self.sums, f"between steps {self.step} and {self.step + number}")
         self.step += number
         a_step = (time.monotonic() - begun) / number
         self.steps_a_call = int(np.clip(CALL_SECONDS / a_step, 1, 4 * self.steps_a_call))
+
+
+def _refuse_infinite(sums: np.ndarray, where: str) -> None:
+    if not np.isfinite(sums).all():
+        raise InputError(
+            f"The loss is no longer a finite number {where}. Pass a lower --learning-rate, or look for extreme values "
+            "in the data."
+        )
 
 
 def _write_history(run_dir: Path, history: list[dict[str, float]]) -> None:
