@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasuite.contracts import Examples, Plan, RowIds
+from kerasuite.contracts import Examples, Plan, RowIds, Splits
 from kerasuite.errors import InputError
 
 
@@ -71,3 +71,19 @@ def test_a_plan_depends_on_seed_and_epoch_alone():
 def test_orders_of_different_epochs_do_not_correlate():
     first, second = (Plan(60_000, 1000, seed=0).epoch(epoch)[0].ravel() for epoch in (0, 1))
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+
+
+def test_a_class_name_that_stands_twice_is_refused():
+    with pytest.raises(InputError, match="stands twice in a, b, a"):
+        Examples({"image": np.zeros(1)}, np.array([0]), class_names=("a", "b", "a"))
+
+
+def test_labels_that_are_no_whole_numbers_are_refused():
+    with pytest.raises(InputError, match="Labels are float64"):
+        Examples({"image": np.zeros(2)}, np.array([0.7, 1.9]))
+
+
+def test_an_empty_part_is_refused_by_name():
+    some = Examples({"image": np.zeros(2)}, np.array([0, 1]))
+    with pytest.raises(InputError, match="No rows for validation"):
+        Splits(some, some.take(np.array([], int)), some)

@@ -124,3 +124,11 @@ def test_results_keep_the_order_and_progress_is_told(tmp_path):
     assert [picture.height for picture in pictures] == [*range(1, 9)]
     assert told == [(done, 8) for done in range(1, 9)]
     assert MAXIMAL_PIXELS == 100_000_000
+
+
+def test_a_gray_file_has_the_digest_of_the_gray_array_that_it_holds(tmp_path):
+    from kerasuite.data.duplicates import digest
+
+    pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    Image.fromarray(pixels).save(tmp_path / "gray.png")
+    assert check([tmp_path / "gray.png"])[0].digest == digest(pixels[..., None])

@@ -218,3 +218,19 @@ def test_an_image_is_held_in_one_part_only():
 def test_the_names_of_the_files_are_those_of_the_run_directory():
     constants = {value for name, value in vars(run_directory).items() if name.isupper() and isinstance(value, str)}
     assert constants - FILES == {"checkpoints", "confusion_matrix", "seeds.json"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"image_size": (0, 8)}, "--image-size"),
+        ({"hidden": (8, 0)}, "--hidden"),
+        ({"scale": -1.0}, "--scale"),
+        ({"l2": -1.0}, "--l2"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+        ({"dropout": 1.0}, "--dropout"),
+    ],
+)
+def test_settings_out_of_range_name_their_flag(setting, message):
+    with pytest.raises(InputError, match=message):
+        mnist_cnn.Config(**setting)
