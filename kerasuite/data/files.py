@@ -22,6 +22,7 @@ from kerasuite.data.duplicates import digest
 MAXIMAL_PIXELS = 100_000_000
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
 _ORIENTATION = 0x0112
+_SHARE = 4096
 
 ANIMATED, CMYK, SIXTEEN_BIT = "animated", "CMYK", "16-bit"
 _ODDITIES = {
@@ -63,10 +64,12 @@ def check(paths: Sequence[str | os.PathLike], progress: Callable[[int, int], Non
     results = []
     with warnings.catch_warnings(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
         warnings.simplefilter("ignore")  # Pillow's warnings of large or odd files; what matters becomes a reason.
-        for picture in threads.map(_check_one, paths):
-            results.append(picture)
-            if progress is not None:
-                progress(len(results), len(paths))
+        # A share at a time: handed over all at once, a million paths would wait as a million futures.
+        for start in range(0, len(paths), _SHARE):
+            for picture in threads.map(_check_one, paths[start : start + _SHARE]):
+                results.append(picture)
+                if progress is not None:
+                    progress(len(results), len(paths))
     return results
 
 
@@ -102,6 +105,8 @@ def _picture(path: str) -> Picture:
     if not data:
         raise _UnusableError("the file is empty (0 bytes)")
     orientation, oddities = _header(data)
+    if orientation != 1:
+        _refuse_hidden_orientation(data, orientation)
     pixels = _decoded(data)
     gray = _is_gray(pixels)
     height, width = pixels.shape[:2] if orientation < 5 else pixels.shape[1::-1]
@@ -153,6 +158,14 @@ def _orientation(image: Image.Image, data: bytes, is_jpeg: bool) -> int:
     except (OSError, SyntaxError, ValueError, TypeError, struct.error):
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _refuse_hidden_orientation(data: bytes, orientation: int) -> None:
+    """Pillow finds an orientation in places (XMP, far behind the start) where the graph does not look."""
+    from kerasuite.data.images import exif_orientation
+
+    if int(exif_orientation(data)) != orientation:
+        raise _UnusableError(f"turned by metadata other than plain EXIF (orientation {orientation}); save it upright")
 
 
 def _oddities(image: Image.Image, data: bytes, is_jpeg: bool) -> Iterator[str]:

@@ -132,3 +132,12 @@ def test_a_gray_file_has_the_digest_of_the_gray_array_that_it_holds(tmp_path):
     pixels = np.arange(30, dtype=np.uint8).reshape(5, 6)
     Image.fromarray(pixels).save(tmp_path / "gray.png")
     assert check([tmp_path / "gray.png"])[0].digest == digest(pixels[..., None])
+
+
+def test_a_photo_turned_by_metadata_that_the_graph_does_not_read_is_named(tmp_path):
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    Image.new("RGB", (8, 4)).save(tmp_path / "xmp.jpg", xmp=xmp)
+    assert "orientation 6" in check([tmp_path / "xmp.jpg"])[0].reason
