@@ -36,6 +36,8 @@ def read_npz(path: Path) -> Parts:
             f"{path} has no x_train and y_train (nor x_test and y_test); it has {listed(content) or 'nothing'}."
         )
     names = content.get("class_names")
+    if names is not None and names.dtype.kind == "S":
+        names = _text(names, "class_names")
     return of_arrays(parts, str(path), None if names is None else tuple(map(str, names.ravel().tolist())))
 
 
@@ -247,6 +249,14 @@ def _labels(
     return {name: places[np.searchsorted(values, array)] for name, array in flat.items()}, class_names
 
 
+def _text(array: np.ndarray, name: str) -> np.ndarray:
+    """Bytes as strings."""
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as fault:
+        raise InputError(f"{name} holds bytes that are not UTF-8 ({fault.object!r}). Save it as strings.") from fault
+
+
 def _flat(array: np.ndarray, name: str) -> np.ndarray:
     """Labels as int or string (n,)."""
     if array.ndim == 2 and array.shape[1] == 1:
@@ -256,7 +266,7 @@ def _flat(array: np.ndarray, name: str) -> np.ndarray:
     if array.ndim != 1:
         raise InputError(f"{name} has shape {array.shape}; expected one label a row: (n,).")
     if array.dtype.kind == "S":
-        return np.char.decode(array, "utf-8")
+        return _text(array, name)
     if array.dtype.kind == "U":
         return array
     if array.dtype.kind not in "uib":

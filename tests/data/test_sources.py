@@ -406,3 +406,15 @@ def test_numbers_are_positions_where_the_model_has_names(tmp_path):
 def test_classes_that_the_model_does_not_know_are_named(tmp_path):
     with pytest.raises(InputError, match="dog; the model knows cat, cow"):
         labelled_images(class_folders(tmp_path), ("cat", "cow"))
+
+
+def test_names_and_labels_stored_as_bytes_are_the_strings_that_they_spell(tmp_path):
+    pixels, labels = np.zeros((6, 4, 4), np.uint8), np.array([b"cat", b"dog"] * 3)
+    np.savez(tmp_path / "a.npz", x_train=pixels, y_train=labels, class_names=np.array([b"cat", b"dog"]))
+    assert image_splits(tmp_path / "a.npz").train.class_names == ("cat", "dog")
+
+
+def test_labels_of_bytes_that_are_no_text_are_refused(tmp_path):
+    pixels, labels = np.zeros((6, 4, 4), np.uint8), np.array([b"\xff", b"dog"] * 3)
+    np.savez(tmp_path / "a.npz", x_train=pixels, y_train=labels)
+    refused(tmp_path / "a.npz", "y_train", "not UTF-8")
