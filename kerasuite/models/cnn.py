@@ -66,7 +66,13 @@ def build(
     return keras.Model(pixels, logits, name="cnn")
 
 
-def normalisation(name: str, momentum: float = 0.9) -> keras.layers.Layer:
-    """Batch normalisation over the whole batch, on however many devices it lies."""
+def normalisation(name: str, momentum: float = 0.9, gamma: str = "ones") -> keras.layers.Layer:
+    """Batch normalisation over the whole batch, on however many devices it lies.
+
+    Args:
+        gamma: initial scale, by the initializer's name.
+    """
     spread = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras.layers.BatchNormalization(momentum=momentum, synchronized=spread, name=name)
+    return keras.layers.BatchNormalization(
+        momentum=momentum, gamma_initializer=gamma, synchronized=spread, name=name
+    )
