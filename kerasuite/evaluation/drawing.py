@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 # Okabe and Ito (2008), Color universal design: apart for every kind of colour blindness. Without the yellow, which is
 # hard to see on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES = ("-", "--", ":")
+# Where the usual font lacks a letter, the first of these that has it is taken.
+CHINESE_JAPANESE_KOREAN = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Hiragino Sans",
+    "Apple SD Gothic Neo",
+    "Arial Unicode MS",
+)
 STYLE = {
-    "font.family": "sans-serif",
     "font.size": 10,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",
@@ -66,7 +81,7 @@ def drawing(ax: Any, size: tuple[float, float]) -> Iterator[Any]:
     import matplotlib
     from matplotlib.figure import FigureBase
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE | {"font.family": _families()}):
         if ax is None:
             import matplotlib.pyplot as plt
 
@@ -75,6 +90,14 @@ def drawing(ax: Any, size: tuple[float, float]) -> Iterator[Any]:
             if isinstance(ax, FigureBase) and hasattr(ax, "set_size_inches"):
                 ax.set_size_inches(size)
             yield ax
+
+
+def _families() -> list[str]:
+    """The fonts to look for a letter in. Only those installed: matplotlib complains of each that is not."""
+    from matplotlib.font_manager import fontManager
+
+    installed = set(fontManager.get_font_names())
+    return ["sans-serif", *(name for name in CHINESE_JAPANESE_KOREAN if name in installed)]
 
 
 def single_axes(place: Any) -> Any:
@@ -99,6 +122,29 @@ def png(display: Any, *, dpi: int = 110, **options: Any) -> bytes:
     FigureCanvasAgg(figure)
     display.plot(figure, **options)
     buffer = io.BytesIO()
-    # No software version inside: the same numbers give the same bytes.
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
+    with _one_warning_about_letters():
+        # No software version inside: the same numbers give the same bytes.
+        figure.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", metadata={"Software": None})
     return buffer.getvalue()
+
+
+@contextmanager
+def _one_warning_about_letters() -> Iterator[None]:
+    """One warning a process, where matplotlib has one for each letter of each picture that no font has."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if "missing from font" in str(warning.message):
+            _warn_about_letters()
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+@cache
+def _warn_about_letters() -> None:
+    warnings.warn(
+        "Some letters of the names are in no font that is installed here: the pictures show boxes in their place. "
+        "For Chinese, Japanese and Korean install Noto Sans CJK (on Debian and Ubuntu the package fonts-noto-cjk).",
+        stacklevel=2,
+    )

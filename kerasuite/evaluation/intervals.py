@@ -37,6 +37,18 @@ class Estimate:
         return {name: number if math.isfinite(number) else None for name, number in bounds.items()} | {"n": int(self.n)}
 
 
+def interval_words(estimate: Estimate) -> str:
+    """A number with its interval, as text; a dash where there is nothing to tell.
+
+    >>> interval_words(Estimate(0.5, 0.25, 1.0, 8)), interval_words(Estimate(0.5, math.nan, math.nan, 1))
+    ('0.500 (0.250 to 1.000)', '0.500')
+    """
+    if not math.isfinite(estimate.value):
+        return "–"
+    interval = f" ({estimate.low:.3f} to {estimate.high:.3f})" if math.isfinite(estimate.low + estimate.high) else ""
+    return f"{estimate.value:.3f}{interval}"
+
+
 def wilson(successes: int, n: int, z: float = Z_95) -> Estimate:
     """The score interval of a proportion: stays inside 0 and 1, and has a width at 0 and at n successes too.
 
@@ -125,7 +137,7 @@ def bootstrap(
         Estimate(value=0.6, low=0.2, high=1.0, n=5)
     """
     value = float(statistic(np.arange(n)))
-    draw, units = _drawing(n, groups)
+    draw, units = drawing_rows(n, groups)
     if units < 2:
         return Estimate(value, math.nan, math.nan, n)
     rng = np.random.default_rng(seed)
@@ -133,7 +145,7 @@ def bootstrap(
     return percentile_interval(value, draws, n, centred=centred)
 
 
-def _drawing(n: int, groups: np.ndarray | None) -> tuple[Callable[[np.random.Generator], np.ndarray], int]:
+def drawing_rows(n: int, groups: np.ndarray | None) -> tuple[Callable[[np.random.Generator], np.ndarray], int]:
     """A function that draws one resample of row numbers, and the number of units that it draws from."""
     if groups is None:
         return lambda rng: rng.integers(n, size=n), n

@@ -14,16 +14,19 @@ from importlib import resources
 from numbers import Integral, Real
 from typing import Any
 
+from kerasuite.evaluation.intervals import Estimate
+
 LOWER_IS_BETTER = ("loss", "error")  # how the names of such metrics end
 PROPORTIONS = re.compile(r"accuracy$|^hit_rate|^recall|^precision")  # shown as percent
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: the caption under it, and PNG bytes."""
+    """A picture: the caption under it, PNG bytes, and the name of the file that it is also written to, if any."""
 
     caption: str
     png: bytes
+    name: str = ""
 
     @property
     def source(self) -> str:
@@ -33,7 +36,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: the caption over it, the names of its columns, and rows of cells (text or numbers)."""
+    """A table: the caption over it, the names of its columns, and rows of cells (text, numbers or estimates)."""
 
     caption: str
     columns: Sequence[str]
@@ -41,7 +44,7 @@ class Table:
 
     def is_numeric(self, column: int) -> bool:
         """Whether the column holds numbers alone, which stand to the right."""
-        return all(_is_number(row[column]) or row[column] is None for row in self.rows)
+        return all(row[column] is None or isinstance(row[column], Real | Estimate) for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,13 @@ def render_report(
 
     template = resources.files(__package__).joinpath("report.html.jinja").read_text(encoding="utf-8")
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.filters |= {"cell": _cell, "words": metric_words, "paragraphs": _paragraphs}
+    page.filters |= {"cell": _cell, "interval": _interval, "words": metric_words, "paragraphs": _paragraphs}
     return page.from_string(template).render(
         title=title,
         date=date or datetime.now().strftime("%d %B %Y, %H:%M").lstrip("0"),
         summary=summary,
         headline=headline_sentence(metrics, unit),
+        without_seen=without_seen_sentence(metrics, unit),
         verdict=verdict_sentence(metrics, unit),
         verdict_word=metrics.get("verdict") or "",
         warnings=warnings,
@@ -127,11 +131,34 @@ def headline_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
     estimate = metrics.get("test", {}).get(name)
     if not estimate:
         return ""
+    sentence = _number_words(name, estimate, f"test {unit}", "95% interval ")
+    return sentence[0].upper() + sentence[1:]
+
+
+def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
+    """The headline without the rows whose content was trained on; empty where there are none.
+
+    Example:
+        >>> whole = {"accuracy": {"value": 0.9, "low": 0.89, "high": 0.91, "n": 380}}
+        >>> rest = {"accuracy": {"value": 0.88, "low": 0.87, "high": 0.89, "n": 360}}
+        >>> without_seen_sentence({"headline": "accuracy", "test": whole, "test_without_seen": rest})
+        'Without the 20 rows that are also in training, exactly or nearly: accuracy 88.0% on 360 rows (87.0 to 89.0%).'
+    """
+    name = metrics.get("headline", "")
+    rest = metrics.get("test_without_seen", {}).get(name)
+    if not rest:
+        return ""
+    seen = metrics["test"][name]["n"] - rest["n"]
+    which = f"{seen:,} {unit} that are" if seen > 1 else f"one {unit.removesuffix('s')} that is"
+    return f"Without the {which} also in training, exactly or nearly: {_number_words(name, rest, unit)}"
+
+
+def _number_words(name: str, estimate: Mapping[str, Any], unit: str, kind: str = "") -> str:
+    """A metric's number, count and interval, as the end of a sentence."""
     value, low, high = _formatted(name, estimate)
     percent = "%" if PROPORTIONS.search(name) else ""
-    interval = f" (95% interval {low} to {high}{percent})" if low else ""
-    sentence = f"{metric_words(name)} {value}{percent} on {estimate['n']:,} test {unit}{interval}."
-    return sentence[0].upper() + sentence[1:]
+    interval = f" ({kind}{low} to {high}{percent})" if low else ""
+    return f"{metric_words(name)} {value}{percent} on {estimate['n']:,} {unit}{interval}."
 
 
 def verdict_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
@@ -212,12 +239,21 @@ def _scores_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """A table's cell as text; a float in four significant digits."""
+    """A table's cell as text; a float in four significant digits, an estimate's value in three decimals."""
+    if isinstance(value, Estimate):
+        return f"{value.value:.3f}" if math.isfinite(value.value) else "–"
     if value is None or value != value:  # NaN
         return "–"
     if not _is_number(value):
         return str(value)
     return f"{value:,}" if isinstance(value, Integral) else f"{value:,.4g}"
+
+
+def _interval(value: Any) -> str:
+    """The interval of an estimate as text; nothing of other cells."""
+    if not isinstance(value, Estimate) or not math.isfinite(value.value + value.low + value.high):
+        return ""
+    return f"{value.low:.3f} to {value.high:.3f}"
 
 
 def _is_number(value: Any) -> bool:

@@ -11,7 +11,13 @@ import numpy as np
 from kerasuite import run_directory
 from kerasuite.evaluation import classification
 from kerasuite.evaluation.classification import Scores
-from kerasuite.evaluation.report import headline_sentence, render_report, verdict_sentence
+from kerasuite.evaluation.report import (
+    Section,
+    headline_sentence,
+    render_report,
+    verdict_sentence,
+    without_seen_sentence,
+)
 
 
 def write(
@@ -28,6 +34,7 @@ def write(
     command: str = "",
     serving_input: str = "",
     run_dir: Path | None = None,
+    extra: Sequence[Section] = (),
 ) -> dict[str, Any]:
     """Write every file of the results, each whole or not at all, and print the headline.
 
@@ -36,6 +43,7 @@ def write(
         thumbnails: from positions of rows to their pictures.
         serving_input: the argument of the SavedModel's signature, as Python.
         run_dir: where the model lies, if not in `folder`.
+        extra: the pipeline's own sections of the report. A picture with a name is written to a file of that name too.
 
     Returns:
         What metrics.json says.
@@ -43,20 +51,21 @@ def write(
     shown = classification.displays(scores)
     rows = shown["mistakes"].index
     drawn = classification.pictures(shown, thumbnails(rows) if thumbnails and len(rows) else None)
-    for name, picture in drawn.items():
-        run_directory.write(folder / f"{name}.png", picture)
     table = shown["confusion_matrix"].frame().write_csv()
     run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", table)
     run_directory.write(folder / run_directory.PREDICTIONS, classification.predictions(scores).write_csv())
 
     metrics = dict(facts) | classification.numbers(scores)
+    sections = classification.sections(scores, metrics, drawn, history, extra)
+    for figure in (figure for section in sections for figure in section.figures if figure.name):
+        run_directory.write(folder / f"{figure.name}.png", figure.png)
     environment = folder / run_directory.ENVIRONMENT
     page = render_report(
         title=title,
         summary=summary,
         metrics=metrics,
         warnings=warnings,
-        sections=classification.sections(scores, metrics, drawn, history),
+        sections=sections,
         config=settings,
         environment=run_directory.read_json(environment) if environment.is_file() else None,
         command=command,
@@ -65,5 +74,5 @@ def write(
     )
     run_directory.write(folder / run_directory.REPORT, page)
     run_directory.write_json(folder / run_directory.METRICS, metrics)
-    print(headline_sentence(metrics), verdict_sentence(metrics))
+    print(*filter(None, (headline_sentence(metrics), without_seen_sentence(metrics), verdict_sentence(metrics))))
     return metrics

@@ -189,8 +189,18 @@ class MistakesDisplay:
 
     def _lines(self, position: int) -> str:
         label, prediction = self.class_names[self.labels[position]], self.class_names[self.predictions[position]]
-        said = f"says {literal(prediction, 16)} {self.confidence[position]:.2f}"
-        return f"{_tail(self.ids[position], 22)}\n{said}\nis {literal(label, 20)}"
+        return answer_lines(self.ids[position], label, prediction, self.confidence[position])
+
+
+def answer_lines(name: str, label: str, prediction: str, confidence: float) -> str:
+    """The caption of one answered row, on three lines.
+
+    >>> print(answer_lines("photos/glass/0042.jpg", "glass", "metal", 0.934))
+    photos/glass/0042.jpg
+    says metal 0.93
+    is glass
+    """
+    return f"{_tail(name, 22)}\nsays {literal(prediction, 16)} {confidence:.2f}\nis {literal(label, 20)}"
 
 
 def _tail(name: str, longest: int) -> str:

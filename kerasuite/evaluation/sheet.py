@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import polars
 
-from kerasuite.evaluation.drawing import drawing, literal
+from kerasuite.evaluation.drawing import drawing, literal, png
+from kerasuite.evaluation.report import Figure, Section
 
 
 @dataclass
@@ -55,7 +56,7 @@ class SheetDisplay:
                 panel.axis("off")
                 panel.set_anchor("N")
                 if position < len(self.images):
-                    pixels, gray = _pixels(self.images[position])
+                    pixels, gray = shown_pixels(self.images[position])
                     panel.imshow(pixels, cmap="gray" if gray else None, interpolation="nearest")
                     caption = self.captions[position]
                     panel.set_title(caption, fontsize=8, fontweight="normal", loc="center", pad=4)
@@ -63,8 +64,24 @@ class SheetDisplay:
         return self
 
 
-def _pixels(image: np.ndarray) -> tuple[np.ndarray, bool]:
-    """What imshow takes, and whether it is gray."""
+def augmentation_section(looks: Sequence[np.ndarray], names: Sequence[str]) -> Section:
+    """The report's section on how training changed its images.
+
+    Args:
+        looks: the same n images as they are, then changed, once or more: arrays (n, height, width, channels).
+        names: n classes.
+    """
+    captions = [f"{literal(name, 16)}{', changed' if k else ''}" for k in range(len(looks)) for name in names]
+    sheet = SheetDisplay(
+        [image for look in looks for image in look], captions, "Training images, and how they are changed"
+    )
+    text = "Each image as it is, and below it as the settings changed it at random for training."
+    figure = Figure("As they are in the first row.", png(sheet, columns=len(names)), "augmentation")
+    return Section("Augmentation", text, [figure])
+
+
+def shown_pixels(image: np.ndarray) -> tuple[np.ndarray, bool]:
+    """What imshow takes: (height, width) if gray, or (height, width, 3) in 0 to 1; and whether it is gray."""
     image = np.asarray(image)
     if image.ndim == 2 or image.shape[-1] == 1:
         return image.reshape(image.shape[:2]).astype(np.float32), True

@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression as Classifier
 from kerasuite.errors import InputError
 from kerasuite.evaluation import baselines
 from kerasuite.evaluation.baselines import LogisticRegression, Majority
+from kerasuite.evaluation.metrics import log_loss
 
 
 def clusters(num_classes=3, n=150, width=4, seed=0):
@@ -104,10 +105,54 @@ def test_best_is_chosen_by_accuracy_and_majority_on_a_tie():
         "linear": LogisticRegression.fit(features, labels, 3),
         "majority": Majority.fit(features, labels, 3),
     }
-    assert baselines.best(held, features, labels) == "linear"
+    own = {"linear": features}
+    assert baselines.best(held, own, labels) == "linear"
     only_first = labels == 0
     held["linear"] = LogisticRegression.fit(features[only_first], labels[only_first], 3)
-    assert baselines.best(held, features, labels) == "majority"
+    assert baselines.best(held, own, labels) == "majority"
+
+
+def test_each_linear_baseline_has_features_of_its_own():
+    good, labels = clusters()
+    poor = np.random.default_rng(1).normal(size=(150, 7))
+    features = {"on_noise": poor, "on_clusters": good}
+    held = baselines.fit_all(features, labels, 3)
+    assert list(held) == ["majority", "on_noise", "on_clusters"]
+    answers = baselines.probabilities(held, features)
+    np.testing.assert_array_equal(answers["on_clusters"], held["on_clusters"].probabilities(good))
+    np.testing.assert_array_equal(answers["on_noise"], held["on_noise"].probabilities(poor))
+    assert answers["majority"].shape == (150, 3)
+    assert baselines.best(held, features, labels) == "on_clusters"
+
+
+def test_a_baseline_without_its_features_is_named():
+    features, labels = clusters()
+    held = baselines.fit_all({"on_colours": features}, labels, 3)
+    with pytest.raises(InputError, match=r"on_colours lack their features: got those of \['pixels'\]"):
+        baselines.probabilities(held, {"pixels": features})
+    with pytest.raises(InputError, match="expected at least one set"):
+        baselines.fit_all({}, labels, 3)
+
+
+def test_the_penalty_with_the_lowest_log_loss_on_validation_is_taken():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(120, 60))
+    labels = (features[:, 0] + rng.normal(size=120) > 0).astype(int)  # sixty columns, one of use: a strong one is best
+    train, rest = slice(60), slice(60, None)
+    chosen = baselines.fit_all(
+        {"linear": features[train]}, labels[train], 2, validation=({"linear": features[rest]}, labels[rest])
+    )["linear"]
+    losses = {
+        penalty: log_loss(
+            labels[rest],
+            LogisticRegression.fit(features[train], labels[train], 2, inverse_penalty=penalty).probabilities(
+                features[rest]
+            ),
+        )
+        for penalty in baselines.INVERSE_PENALTIES
+    }
+    assert min(losses, key=losses.get) == 0.01
+    assert log_loss(labels[rest], chosen.probabilities(features[rest])) == losses[0.01]
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 2, 2)])

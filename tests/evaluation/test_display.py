@@ -17,6 +17,8 @@ from kerasuite.evaluation.display import (
     RocDisplay,
     png,
 )
+from kerasuite.evaluation.drawing import _warn_about_letters
+from kerasuite.evaluation.intervals import interval_words
 
 matplotlib.use("Agg")
 
@@ -134,9 +136,31 @@ def test_roc_of_two_classes_is_the_seconds_curve():
 def test_more_than_ten_classes_draw_the_mean_and_the_five_worst():
     for display in displays(40)[1:3]:
         legend = [text.get_text() for text in display.plot(Figure()).ax_.get_legend().get_texts()]
-        worst = sorted(display.curves, key=lambda curve: curve.area)[:5]
-        assert legend[0].endswith(f"mean of {len(display.curves)} classes")
-        assert legend[1:] == [f"{curve.area:.3f}  {curve.name}" for curve in worst]
+        worst = sorted(display.curves, key=lambda curve: curve.area.value)[:5]
+        assert legend[0] == f"{interval_words(display.mean_area)}  mean of {len(display.curves)} classes"
+        assert legend[1:] == [f"{interval_words(curve.area)}  {curve.name}" for curve in worst]
+        assert display.mean_area.value == pytest.approx(np.mean([curve.area.value for curve in display.curves]))
+
+
+def test_areas_have_an_interval_which_is_wider_where_rows_come_in_groups():
+    labels, probabilities = np.repeat(rows(3)[0], 10), np.repeat(rows(3)[1], 10, axis=0)
+    groups = np.arange(2000) // 10
+    for kind in (RocDisplay, PrecisionRecallDisplay):
+        alone = kind.from_predictions(labels, probabilities, "abc").curves[1].area
+        grouped = kind.from_predictions(labels, probabilities, "abc", groups=groups).curves[1].area
+        assert alone.low < alone.value < alone.high
+        assert alone.value == grouped.value
+        assert (grouped.high - grouped.low) / (alone.high - alone.low) == pytest.approx(np.sqrt(10), rel=0.2)
+
+
+def test_letters_that_no_font_has_are_warned_of_once_and_not_letter_by_letter():
+    _warn_about_letters.cache_clear()
+    display = ConfusionMatrixDisplay(np.eye(2, dtype=int), ("\U000100a5\U000100a6", "b"))  # Linear B
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        png(display, dpi=40)
+        png(display, dpi=40)
+    assert [str(warning.message)[:24] for warning in caught] == ["Some letters of the name"]
 
 
 def test_classes_without_a_curve_are_named():

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kerasuite.errors import InputError
 from kerasuite.evaluation import metrics
+from kerasuite.evaluation.curves import precision_area, resampled_areas, roc_area
 
 # Three classes, seven rows: rows true, columns predicted.
 MATRIX = np.array([[2, 1, 0], [0, 1, 0], [1, 0, 2]])
@@ -48,6 +49,43 @@ def test_per_class_by_hand():
     np.testing.assert_allclose(scores["precision"], [2 / 3, 1 / 2, 1])
     np.testing.assert_allclose(scores["recall"], [2 / 3, 1, 2 / 3])
     assert scores["support"].tolist() == [3, 1, 3]
+
+
+def test_class_intervals_by_hand():
+    labels, predictions = np.repeat([0, 0, 1], [8, 2, 10]), np.repeat([0, 1, 1], [8, 2, 10])
+    found = metrics.class_estimates(labels, predictions, 3)
+    assert found["precision"][0] == metrics.wilson(8, 8)
+    assert found["recall"][0] == metrics.wilson(8, 10)
+    # Of class 1: 10 hits among the 12 rows that are it or called it.
+    share = metrics.wilson(10, 12)
+    expected = [2 * s / (1 + s) for s in (share.value, share.low, share.high)]
+    f1 = found["f1"][1]
+    assert [f1.value, f1.low, f1.high] == pytest.approx(expected)
+    assert f1.value == pytest.approx(2 * 10 / (10 + 12))
+    assert all(np.isnan(found[name][2].value) for name in found)
+
+
+def test_the_f1_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    truth, covered = 2 * 0.6 / (2 * 0.6 + 0.1 + 0.1), 0
+    for _ in range(400):
+        cell = rng.choice(4, size=150, p=[0.6, 0.1, 0.1, 0.2])  # true and called so, only true, only called so, neither
+        estimate = metrics.class_estimates((cell < 2) + 0, np.isin(cell, (0, 2)) + 0, 2)["f1"][1]
+        covered += estimate.low <= truth <= estimate.high
+    assert covered / 400 == pytest.approx(0.95, abs=0.03)
+
+
+def test_class_intervals_of_groups_are_wider_and_one_group_has_none():
+    labels, probabilities = random_rows(40, 3)
+    labels, predictions = np.repeat(labels, 10), np.repeat(probabilities.argmax(axis=1), 10)
+    alone = metrics.class_estimates(labels, predictions, 3)
+    grouped = metrics.class_estimates(labels, predictions, 3, groups=np.arange(400) // 10)
+    for name, estimates in alone.items():
+        for one, other in zip(estimates, grouped[name]):
+            assert one.value == pytest.approx(other.value)
+            assert other.high - other.low > 1.8 * (one.high - one.low)
+    single = metrics.class_estimates(labels, predictions, 3, groups=np.zeros(400))
+    assert np.isnan(single["f1"][0].low)
 
 
 @pytest.mark.parametrize("absent", [(), (2,), (0, 5)])
@@ -125,6 +163,18 @@ def test_areas_agree_with_scikit_learn_whatever_the_ties(rows):
     assert metrics.roc_auc(positive, scores) == pytest.approx(sklearn.metrics.roc_auc_score(positive, scores))
     expected = sklearn.metrics.average_precision_score(positive, scores)
     assert metrics.average_precision(positive, scores) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(120) // 7])
+@pytest.mark.parametrize(("area", "direct"), [(roc_area, metrics.roc_auc), (precision_area, metrics.average_precision)])
+def test_resampled_areas_are_those_of_the_resampled_rows(area, direct, groups):
+    labels, scores = random_rows(120, 3)
+    fast = resampled_areas(labels[:, None] == np.arange(3), scores, area, groups=groups)
+    drawn = []  # row numbers; the first are all of them
+    metrics.bootstrap(lambda rows: drawn.append(rows) or 0.0, 120, groups=groups)
+    for k in range(3):
+        slow = [direct(labels[rows] == k, scores[rows, k]) for rows in drawn[1:]]
+        np.testing.assert_allclose(fast[:, k], slow, atol=1e-12)
 
 
 @settings(max_examples=40, deadline=None)

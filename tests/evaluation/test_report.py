@@ -1,9 +1,19 @@
+import math
 import re
 from html.parser import HTMLParser
 
 import pytest
 
-from kerasuite.evaluation.report import Figure, Section, Table, headline_sentence, render_report, verdict_sentence
+from kerasuite.evaluation.intervals import Estimate
+from kerasuite.evaluation.report import (
+    Figure,
+    Section,
+    Table,
+    headline_sentence,
+    render_report,
+    verdict_sentence,
+    without_seen_sentence,
+)
 
 PNG = b"\x89PNG\r\n\x1a\nbytes"
 
@@ -169,3 +179,21 @@ def test_a_page_of_almost_nothing_is_still_a_page():
     assert "Empty" in text
     assert "Results" not in text
     assert "None" not in text
+
+
+def test_the_headline_without_rows_seen_in_training_stands_right_under_it():
+    found = results(test_without_seen={"accuracy": estimate(0.91, n=379)})
+    sentence = (
+        "Without the one row that is also in training, exactly or nearly: accuracy 91.0% on 379 rows (90.0 to 92.0%)."
+    )
+    assert without_seen_sentence(found) == sentence
+    text = words(render_report(title="t", summary="s", metrics=found))
+    assert text.find("Accuracy 93.0%") < text.find(sentence) < text.find("Better than")
+    assert without_seen_sentence(results()) == ""
+
+
+def test_an_estimate_in_a_table_has_its_interval_in_small_print():
+    table = Table("", ["class", "F1"], [["glass", Estimate(0.5, 0.4, 0.6, 9)], ["metal", Estimate(math.nan, 0, 1, 0)]])
+    html = render_report(title="t", summary="s", metrics={}, sections=[Section("Classes", tables=[table])])
+    assert '<td class="number">0.500<span class="interval">0.400 to 0.600</span></td>' in html
+    assert '<td class="number">–</td>' in html
