@@ -11,6 +11,8 @@ import numpy as np
 
 from kerasuite.errors import InputError
 
+_ROWS_AT_ONCE = 256
+
 
 class RowIds(Sequence):
     """Names of rows of an array, such as `x_train[17]`, each made when it is asked for.
@@ -137,12 +139,15 @@ class Examples:
         """A digest of every row, its label and its place: 16 hexadecimal digits."""
         content = hashlib.blake2b(digest_size=8)
         for column in (*self.inputs.values(), *self.facts.values(), self.labels, self.groups):
-            if column is not None:
-                content.update(
-                    np.ascontiguousarray(column).data.cast("B")
-                    if column.dtype.kind not in "UO"
-                    else repr(column.tolist()).encode()
-                )
+            if column is None:
+                continue
+            if column.dtype.kind in "UO":
+                content.update(repr(column.tolist()).encode())
+                continue
+            # A share at a time: a column may lie on disk and be larger than the memory.
+            for start in range(0, len(column), _ROWS_AT_ONCE):
+                rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(column)))
+                content.update(np.ascontiguousarray(column[rows]).data.cast("B"))
         return content.hexdigest()
 
     @classmethod
@@ -214,12 +219,24 @@ class Plan:
 
     `epoch(e)` gives `indices`, int64 (steps, batch_size), and `weights`, float32 of the same shape: 1, or 0 for the
     rows that fill up the last batch.
+
+    Args:
+        num_rows: rows an epoch.
+        views: how many versions of each row the examples hold, view by view: row r in view v stands at
+            v * num_rows + r. An epoch has each row in one view, and consecutive epochs go through all of them; rows
+            begin with different views, so that each epoch has some of every view.
+
+    Example:
+        >>> plan = Plan(4, batch_size=4, seed=0, views=3)
+        >>> sorted(int(i) for epoch in range(3) for i in plan.epoch(epoch)[0].ravel()) == list(range(12))
+        True
     """
 
     num_rows: int
     batch_size: int
     seed: int
     shuffle: bool = True
+    views: int = 1
     steps_per_epoch: int = field(init=False)
 
     def __post_init__(self):
@@ -233,6 +250,10 @@ class Plan:
             if self.shuffle
             else np.arange(self.num_rows)
         )
+        if self.views > 1:
+            # A third number, and not 0, keeps these apart from the orders of the epochs.
+            first = np.random.default_rng([self.seed, 0, 1]).integers(self.views, size=self.num_rows)
+            rows = (epoch + first[rows]) % self.views * self.num_rows + rows
         short = self.steps_per_epoch * self.batch_size - self.num_rows
         weights = np.ones(self.num_rows + short, np.float32)
         weights[self.num_rows :] = 0

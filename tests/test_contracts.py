@@ -73,6 +73,43 @@ def test_orders_of_different_epochs_do_not_correlate():
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
 
 
+@given(st.integers(1, 40), st.integers(1, 20), st.integers(0, 5), st.integers(0, 9), st.integers(1, 6))
+def test_as_many_epochs_as_views_show_every_view_of_every_row_once(num_rows, batch_size, seed, first, views):
+    plan = Plan(num_rows, batch_size, seed, views=views)
+    shown = []
+    for epoch in range(first, first + views):
+        indices, weights = plan.epoch(epoch)
+        rows, expected_weights = Plan(num_rows, batch_size, seed).epoch(epoch)
+        np.testing.assert_array_equal(indices % num_rows, rows)
+        np.testing.assert_array_equal(weights, expected_weights)
+        shown += indices[weights == 1].tolist()
+    assert sorted(shown) == list(range(num_rows * views))
+
+
+def test_views_do_not_change_how_long_an_epoch_is_and_every_epoch_has_some_of_each():
+    plan = Plan(1000, 10, seed=4, views=5)
+    assert plan.steps_per_epoch == 100
+    for epoch in range(3):
+        counts = np.bincount(plan.epoch(epoch)[0].ravel() // 1000)
+        assert counts.min() > 150
+        assert counts.max() < 250
+
+
+def test_a_plan_of_one_view_keeps_the_orders_it_always_gave():
+    assert Plan(10, 5, seed=3).epoch(2)[0].tolist() == [[7, 4, 1, 8, 6], [0, 2, 9, 3, 5]]
+    assert Plan(4, 3, seed=0, shuffle=False).epoch(0)[0].tolist() == [[0, 1, 2], [3, 0, 1]]
+
+
+def test_a_column_on_disk_has_the_digest_and_the_rows_of_the_one_in_memory(tmp_path):
+    column = np.memmap(tmp_path / "column", np.int16, "w+", shape=(600, 3))
+    column[:] = np.arange(1800).reshape(600, 3)
+    held, stored = (Examples({"image": values}, np.zeros(600, int)) for values in (np.array(column), column))
+    assert held.fingerprint() == stored.fingerprint()
+    np.testing.assert_array_equal(stored.take(np.array([5, 2])).inputs["image"], column[[5, 2]])
+    column[599, 2] += 1
+    assert held.fingerprint() != stored.fingerprint()
+
+
 def test_a_class_name_that_stands_twice_is_refused():
     with pytest.raises(InputError, match="stands twice in a, b, a"):
         Examples({"image": np.zeros(1)}, np.array([0]), class_names=("a", "b", "a"))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from kerasuite.contracts import Examples, Plan
 
 AUTOTUNE = tf.data.AUTOTUNE
+LARGEST_COPY = 2**30
 
 
 class Preparation(Protocol):
@@ -27,12 +28,24 @@ class Preparation(Protocol):
 
 
 class Augment(Protocol):
-    """A change of a training batch that is decided by uniform numbers in [0, 1), so many an image."""
+    """A change of a training batch that is decided by uniform numbers in [0, 1), so many an image.
+
+    Rows that change one another can do so within one call only: with several workers, within a worker's share.
+    """
 
     draws_per_image: int
 
-    def __call__(self, x: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
-        """The batch, changed: x (batch, ...) and draws (batch, draws_per_image)."""
+    def __call__(self, x: tf.Tensor, y: tf.Tensor, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The batch, changed.
+
+        Args:
+            x: float32 (batch, ...).
+            y: int32 (batch,).
+            draws: float32 (batch, draws_per_image).
+
+        Returns:
+            x, and y as it came, or float32 (batch, num_classes) where rows were mixed: each class's share.
+        """
 
 
 def training(
@@ -53,29 +66,30 @@ def training(
         plan: which rows make up which step. Rows that fill up a short batch have weight 0.
         start_step: the first step, counted over all epochs.
         epochs: where to end; never if None.
-        augment: applied to x; step s of seed t always draws the same numbers.
-        class_weights: float array (num_classes,), multiplied into the weight.
+        augment: applied to x and y; step s of seed t always draws the same numbers.
+        class_weights: float array (num_classes,), multiplied into the weight: that of a row's label before any mixing.
         rank, workers: this worker takes rows `rank::workers` of each batch.
 
     Returns:
-        Dataset of x as `collate` gives it, y int32 (batch,), weight float32 (batch,).
+        Dataset of x as `collate` gives it, y int32 (batch,), weight float32 (batch,); x and y as `augment` leaves them.
     """
     share = slice(rank, None, workers)
     steps = _steps(plan, start_step, epochs)
     mine = steps.map(lambda step, rows, weight: (step, rows[share], weight[share]))
-    encoded = _gathered(examples, prepare, mine) if prepare.is_encoded(examples) else _streamed(examples, prepare, mine)
+    planned = mine.map(lambda step, rows, weight: rows)
+    encoded = _encoded(examples, prepare, planned, planned.element_spec.shape[0])
     labels = tf.constant(examples.labels, tf.int32)
     factors = tf.constant(np.ones(len(examples.class_names)) if class_weights is None else class_weights, tf.float32)
 
     def finish(planned, rows):
         step, indices, weight = planned
-        x = prepare.collate(rows)
+        x, y = prepare.collate(rows), tf.gather(labels, indices)
+        weight *= tf.gather(factors, y)
         if augment is not None:
             # Drawn for the whole batch, so that a row's numbers do not depend on how many workers share it.
             shape = (plan.batch_size, augment.draws_per_image)
-            x = augment(x, tf.random.stateless_uniform(shape, (plan.seed, step))[share])
-        y = tf.gather(labels, indices)
-        return x, y, weight * tf.gather(factors, y)
+            x, y = augment(x, y, tf.random.stateless_uniform(shape, (plan.seed, step))[share])
+        return x, y, weight
 
     batches = tf.data.Dataset.zip((mine, encoded)).map(finish, AUTOTUNE, deterministic=True)
     if epochs is not None:
@@ -99,29 +113,42 @@ def _steps(plan: Plan, start_step: int, epochs: int | None) -> tf.data.Dataset:
     return tf.data.Dataset.range(first, last).flat_map(epoch_steps).skip(skipped)
 
 
-def _gathered(examples: Examples, prepare: Preparation, steps: tf.data.Dataset) -> tf.data.Dataset:
-    """Encoded rows held in memory, a whole batch at a time."""
-    (column,) = (tf.constant(values) for values in examples.inputs.values())
-    return steps.map(lambda step, rows, weight: tf.gather(column, rows))
+def _encoded(examples: Examples, prepare: Preparation, planned: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Encoded rows, batch by batch, from the numbers of each batch's rows."""
+    takers = {name: _taker(column) for name, column in examples.inputs.items()}
+    raw = planned.map(lambda rows: {name: take(rows) for name, take in takers.items()})
+    if prepare.is_encoded(examples):
+        return raw.map(lambda columns: next(iter(columns.values())))
+    # One by one, in parallel and in order, then stacked again.
+    all_full = planned.element_spec.shape[0] is not None
+    rows = raw.unbatch().map(prepare.encode, AUTOTUNE, deterministic=True)
+    return rows.batch(batch_size, drop_remainder=all_full)
 
 
-def _streamed(examples: Examples, prepare: Preparation, steps: tf.data.Dataset) -> tf.data.Dataset:
-    """Rows encoded one by one, in parallel and in order, then stacked."""
-    columns = {name: tf.constant(values) for name, values in examples.inputs.items()}
-    rows = steps.flat_map(lambda step, rows, weight: tf.data.Dataset.from_tensor_slices(rows))
-    encode = lambda row: prepare.encode({name: column[row] for name, column in columns.items()})  # noqa: E731
-    size = steps.element_spec[1].shape[0]
-    return rows.map(encode, AUTOTUNE, deterministic=True).batch(size, drop_remainder=True)
+def _taker(column: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """What gathers rows of a column (n, ...): from row numbers (batch,) to (batch, ...).
+
+    A column in memory is made a tensor, which takes a copy. Not so one that lies on disk (np.memmap, or whatever has
+    dtype, shape and length, is no np.ndarray, and gives an array where it is indexed by one), nor one so large that
+    it would not fit twice: those are asked for the rows of each batch alone.
+    """
+    on_disk = not isinstance(column, np.ndarray) or isinstance(column, np.memmap)
+    if column.dtype.kind in "UO" or not (on_disk or column.nbytes > LARGEST_COPY):
+        held = tf.constant(column)
+        return lambda rows: tf.gather(held, rows)
+
+    def take(rows):
+        taken = tf.numpy_function(lambda rows: column[rows], [rows], tf.as_dtype(column.dtype))
+        return tf.ensure_shape(taken, (rows.shape[0], *column.shape[1:]))
+
+    return take
 
 
 def inference(examples: Examples, prepare: Preparation, batch_size: int) -> tf.data.Dataset:
     """Batches of x: every row once, in order, the last batch as short as it comes."""
-    rows = tf.data.Dataset.from_tensor_slices(examples.inputs)
-    if prepare.is_encoded(examples):
-        batches = rows.batch(batch_size).map(lambda columns: next(iter(columns.values())))
-    else:
-        batches = rows.map(prepare.encode, AUTOTUNE, deterministic=True).batch(batch_size)
-    return batches.map(prepare.collate, AUTOTUNE, deterministic=True).prefetch(AUTOTUNE)
+    planned = tf.data.Dataset.range(len(examples)).batch(batch_size)
+    batches = _encoded(examples, prepare, planned, batch_size).map(prepare.collate, AUTOTUNE, deterministic=True)
+    return batches.apply(tf.data.experimental.assert_cardinality(-(-len(examples) // batch_size))).prefetch(AUTOTUNE)
 
 
 def starting_at(*arguments, **options) -> Callable[[int], tf.data.Dataset]:

@@ -1,21 +1,30 @@
-"""A row's loss and a row's measures, from logits."""
+"""A row's loss and a row's measures, from logits.
+
+Labels are int (batch,), or float32 (batch, classes) where rows were mixed: each class's share of a row.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
+Labels = tf.Tensor | np.ndarray
 
-def cross_entropy(label_smoothing: float = 0.0) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """The loss of each row: (labels (batch,), logits (batch, classes)) -> (batch,).
+
+def cross_entropy(label_smoothing: float = 0.0) -> Callable[[Labels, tf.Tensor], tf.Tensor]:
+    """The loss of each row: (labels, logits (batch, classes)) -> (batch,).
 
     Args:
         label_smoothing: share of the target's mass spread over all classes (Szegedy et al. 2016, arXiv:1512.00567).
     """
 
     def loss(labels, logits):
-        exact = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if _are_mixed(labels):
+            exact = tf.nn.softmax_cross_entropy_with_logits(labels, logits)
+        else:
+            exact = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         if not label_smoothing:
             return exact
         uniform = tf.reduce_logsumexp(logits, -1) - tf.reduce_mean(logits, -1)
@@ -24,6 +33,12 @@ def cross_entropy(label_smoothing: float = 0.0) -> Callable[[tf.Tensor, tf.Tenso
     return loss
 
 
-def accuracy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-    """1 for each row whose largest logit is its label's, else 0: (batch,)."""
+def accuracy(labels: Labels, logits: tf.Tensor) -> tf.Tensor:
+    """1 for each row whose largest logit is that of its label, or of its largest share, else 0: (batch,)."""
+    if _are_mixed(labels):
+        labels = tf.argmax(labels, -1, output_type=tf.int32)
     return tf.cast(tf.equal(tf.argmax(logits, -1, output_type=labels.dtype), labels), tf.float32)
+
+
+def _are_mixed(labels: Labels) -> bool:
+    return len(labels.shape) == 2

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from kerasuite.contracts import Examples, Plan
@@ -27,17 +30,47 @@ class Numbers:
 class AddDraw:
     draws_per_image = 1
 
-    def __call__(self, x, draws):
-        return x + draws[:, 0]
+    def __call__(self, x, y, draws):
+        return x + draws[:, 0], y
+
+
+class Swap:
+    """A mixed label: all of it the other class's."""
+
+    draws_per_image = 0
+
+    def __call__(self, x, y, draws):
+        return x, tf.one_hot(1 - y, 2)
+
+
+class Stored:
+    """A column that is no array, and may not be read but for a batch's rows."""
+
+    def __init__(self, values):
+        self.values, self.dtype, self.shape = values, values.dtype, values.shape
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, rows):
+        assert rows.dtype == np.int64
+        assert len(rows) <= 3
+        return self.values[rows]
 
 
 EXAMPLES = Examples({"number": np.arange(7, dtype=np.float32)}, np.array([0, 1, 0, 1, 0, 1, 1]))
 
 
-def collect(**options):
+def collect(examples=EXAMPLES, **options):
     encoded = options.pop("encoded", True)
-    dataset = batches.training(EXAMPLES, Numbers(encoded), Plan(7, 3, seed=2), **{"epochs": 2} | options)
+    dataset = batches.training(examples, Numbers(encoded), Plan(7, 3, seed=2), **{"epochs": 2} | options)
     return [tuple(part.numpy() for part in batch) for batch in dataset]
+
+
+def on_disk(tmp_path):
+    column = np.memmap(tmp_path / "numbers", np.float32, "w+", shape=(7,))
+    column[:] = EXAMPLES.inputs["number"]
+    return column
 
 
 def test_batches_follow_the_plan():
@@ -78,6 +111,56 @@ def test_the_shares_of_the_workers_make_up_the_batch():
 def test_class_weights_multiply_and_fillers_stay_at_zero():
     for (_, y, weight), (_, _, plain) in zip(collect(class_weights=np.array([2.0, 3.0])), collect(), strict=True):
         np.testing.assert_array_equal(weight, plain * np.where(y == 0, 2, 3))
+
+
+def test_a_mixed_row_weighs_what_its_label_did_before():
+    weights = np.array([2.0, 3.0])
+    mixed = collect(augment=Swap(), class_weights=weights)
+    for (_, y, weight), (_, before, expected) in zip(mixed, collect(class_weights=weights), strict=True):
+        np.testing.assert_array_equal(y, np.eye(2)[1 - before])
+        np.testing.assert_array_equal(weight, expected)
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+@pytest.mark.parametrize("kind", ["memmap", "object", "large"])
+def test_a_column_that_is_not_held_in_memory_gives_the_same_batches(kind, encoded, tmp_path, monkeypatch):
+    numbers = EXAMPLES.inputs["number"]
+    column = {"memmap": on_disk(tmp_path), "object": Stored(numbers), "large": numbers}[kind]
+    expected = collect(encoded=encoded), list(batches.inference(EXAMPLES, Numbers(encoded), 3))
+
+    def gather(values, rows):
+        assert values.dtype == tf.int32 or len(values) < 7, "the column was made a tensor"
+        return gathered(values, rows)
+
+    gathered = tf.gather
+    monkeypatch.setattr(tf, "gather", gather)
+    if kind == "large":
+        monkeypatch.setattr(batches, "LARGEST_COPY", 27)
+    examples = replace(EXAMPLES, inputs={"number": column})
+    found = collect(examples, encoded=encoded), list(batches.inference(examples, Numbers(encoded), 3))
+    for a, b in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rows_keep_their_shape_where_they_come_from_disk(tmp_path):
+    maps = np.memmap(tmp_path / "maps", np.float16, "w+", shape=(7, 2, 3))
+    dataset = batches.training(replace(EXAMPLES, inputs={"number": maps}), Numbers(True), Plan(7, 3, seed=2))
+    assert dataset.element_spec[0] == tf.TensorSpec((3, 2, 3), tf.float16)
+
+
+def test_views_of_rows_are_taken_from_where_they_stand_with_the_label_of_their_row():
+    views = Examples({"number": np.arange(14, dtype=np.float32)}, np.tile(EXAMPLES.labels, 2))
+    dataset = batches.training(views, Numbers(True), Plan(7, 3, seed=2, views=2), epochs=2)
+    x, y, weight = (np.concatenate(parts) for parts in zip(*dataset))
+    places = (x / 10).astype(int)
+    np.testing.assert_array_equal(y, views.labels[places])
+    assert sorted(places[weight == 1]) == list(range(14))
+    for epoch in (slice(0, 9), slice(9, 18)):
+        assert sorted(places[epoch][weight[epoch] == 1] % 7) == list(range(7))
+
+
+def test_inference_says_how_many_batches_there_are():
+    assert [int(batches.inference(EXAMPLES, Numbers(kind), 3).cardinality()) for kind in (True, False)] == [3, 3]
 
 
 def test_without_an_end_the_batches_go_on():

@@ -23,8 +23,8 @@ class Noise:
 
     draws_per_image = 1
 
-    def __call__(self, x, draws):
-        return x + 20 * draws[:, None, None]
+    def __call__(self, x, y, draws):
+        return x + 20 * draws[:, None, None], y
 
 
 def striped(n, seed=0):
