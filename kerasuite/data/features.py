@@ -1,0 +1,246 @@
+"""What a frozen network says of each photo: worked out once and kept on disk, by the photo's content."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from kerasuite.contracts import Examples
+from kerasuite.data import batches
+from kerasuite.data.duplicates import digests_of
+from kerasuite.data.files import check
+from kerasuite.data.row_store import Column, RowStore
+from kerasuite.errors import EnvironmentFault, InputError
+
+FEATURES = "features"
+BATCH_SIZE = 64
+# Left free on the disk, whatever the limit says.
+SPARE_BYTES = 2**30
+
+_CHANGED = "was changed or taken away after the run had looked at it. Put it back, or start anew."
+
+Progress = Callable[[int, int], None]
+
+
+class FeaturePreparation:
+    """Rows of features are already what the next network takes."""
+
+    encoded_column = FEATURES
+
+    def is_encoded(self, examples: Examples) -> bool:
+        """Whether the examples hold features."""
+        return FEATURES in examples.inputs
+
+    def encode(self, row: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The row itself."""
+        return row[FEATURES]
+
+    def collate(self, rows: tf.Tensor) -> tf.Tensor:
+        """Rows (batch, ...) as float32."""
+        return tf.cast(rows, tf.float32)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A frozen network, and what tells it from every other.
+
+    Args:
+        forward: float32 (batch, ...) to float32 (batch, *shape).
+        shape: of what it says of one row.
+        key: names its weights, its arithmetic, and all that is done to a photo before it.
+    """
+
+    forward: Callable[[tf.Tensor], tf.Tensor]
+    shape: tuple[int, ...]
+    key: str
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Maps are long and only trained on: half the bytes. A vector is short, and kept as it is."""
+        return np.dtype(np.float32 if len(self.shape) == 1 else np.float16)
+
+
+def default_folder() -> Path:
+    """Where features are kept if nothing else is said: KERASUITE_CACHE, or the user's folder for caches."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("KERASUITE_CACHE") or Path(base) / "kerasuite")
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """A folder with a store for each network.
+
+    Args:
+        folder: made when it is needed.
+        limit_bytes: what all stores may take together; those used longest ago are deleted for new ones.
+    """
+
+    folder: Path
+    limit_bytes: int
+
+    def features(
+        self,
+        examples: Examples,
+        prepare: batches.Preparation,
+        network: Network,
+        *,
+        views: range = range(1),
+        augment: batches.Augment | None = None,
+        progress: Progress | None = None,
+    ) -> Column | None:
+        """The network's features of every row, in every view. What is not in the store yet is worked out.
+
+        Args:
+            prepare: from the examples to what the network (or `augment`) takes.
+            views: the views wanted of each row. View v of a photo is always changed by the same random numbers.
+            augment: changes the rows of each view; None leaves them as they are.
+            progress: called with the number of rows done, and of all that are to be done.
+
+        Returns:
+            len(examples) * len(views) rows, view by view; None where they fit neither the limit nor the disk.
+
+        Raises:
+            InputError: a photo was changed or taken away meanwhile.
+            EnvironmentFault: the disk cannot be written.
+        """
+        folder = self.folder / blake2b(f"{network.key} {augment}".encode(), digest_size=12).hexdigest()
+        store = RowStore(folder, network.shape, network.dtype)
+        keys = np.stack([np.char.add(digests_of(examples), f"/{view}".encode()) for view in views])  # (views, n)
+        with _disk_faults(self.folder), store.locked():
+            missing = store.missing(keys.ravel())
+            if not self._has_room(folder, len(missing) * store.row_bytes):
+                return None
+            done, files = 0, _Files()
+            for position, view in enumerate(views):
+                rows = missing[missing // len(examples) == position] % len(examples)
+                part = examples.take(rows)
+                for batch, values in _computed(part, prepare, network, augment, view, files):
+                    store.append(keys[position, rows[batch]], values)
+                    done += len(values)
+                    if progress:
+                        progress(done, len(missing))
+            os.utime(folder)
+            return store.column(keys.ravel())
+
+    def _has_room(self, folder: Path, needed: int) -> bool:
+        """Whether so many bytes more fit into a store; what was used longest ago is deleted for them."""
+        stores = sorted(
+            (path for path in self.folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
+        )
+        taken = {path: sum(file.stat().st_size for file in path.iterdir()) for path in stores}
+        for old in (path for path in stores if path != folder):
+            if needed + sum(taken.values()) <= self.limit_bytes:
+                break
+            shutil.rmtree(old)
+            del taken[old]
+        fits = needed + sum(taken.values()) <= self.limit_bytes
+        return not needed or (fits and needed + SPARE_BYTES <= shutil.disk_usage(self.folder).free)
+
+
+def examples_of(examples: Examples, column: Column) -> Examples:
+    """Features as examples: view by view, each row with its label."""
+    labels = np.tile(examples.labels, len(column) // len(examples))
+    return Examples({FEATURES: column}, labels, class_names=examples.class_names)
+
+
+def worked_out(examples: Examples, prepare: batches.Preparation, network: Network) -> np.ndarray:
+    """The network's features of every row, in memory: (n, *shape)."""
+    found = np.empty((len(examples), *network.shape), network.dtype)
+    for batch, values in _computed(examples, prepare, network, None, 0, _Files()):
+        found[batch] = values
+    return found
+
+
+def _computed(
+    examples: Examples,
+    prepare: batches.Preparation,
+    network: Network,
+    augment: batches.Augment | None,
+    view: int,
+    files: _Files,
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """(rows, their features) of each batch, in order."""
+    if not len(examples):
+        return
+    digests, end = digests_of(examples), 0
+    try:
+        for x in batches.inference(examples, prepare, BATCH_SIZE):
+            batch = slice(end, end := end + len(x))
+            if augment is not None:
+                draws = np.stack([_draws(digest, view, augment.draws_per_image) for digest in digests[batch]])
+                x, _ = augment(x, tf.constant(examples.labels[batch]), tf.constant(draws))
+            values = network.forward(x).numpy()
+            _refuse_huge(values, network.dtype)
+            # What changed meanwhile must not be kept under the digest it had before.
+            files.refuse_changed(examples.take(np.arange(batch.start, batch.stop)))
+            yield batch, values
+    except tf.errors.OpError as fault:
+        files.refuse_changed(examples)
+        raise InputError(f"A photo {_CHANGED} {fault.message}") from fault
+
+
+def _refuse_huge(values: np.ndarray, dtype: np.dtype) -> None:
+    largest = np.abs(values).max(initial=0)
+    if dtype == np.float16 and not largest <= np.finfo(np.float16).max:
+        raise InputError(
+            f"The backbone's features reach {largest:.3g}, which the cache cannot hold (float16). "
+            "Pass --cache-gb 0 to go without it."
+        )
+
+
+def _draws(digest: bytes, view: int, number: int) -> np.ndarray:
+    """The uniform numbers of one view of one content, float32 (number,)."""
+    return np.random.default_rng([int(digest, 16), view]).random(number, np.float32)
+
+
+class _Files:
+    """The photos that features were worked out of: each must be what it was when its digest was taken."""
+
+    def __init__(self):
+        self._states: dict[str, tuple[int, int, int] | None] = {}
+
+    def refuse_changed(self, examples: Examples) -> None:
+        """Raise where a photo is not what the examples say: by its content at first, then by size and time."""
+        if "path" not in examples.inputs:
+            return
+        paths = examples.inputs["path"].tolist()
+        new = [row for row, path in enumerate(paths) if path not in self._states]
+        for row, picture in zip(new, check([paths[row] for row in new])):
+            self._states[paths[row]] = _state(paths[row])
+            if picture.digest != examples.facts["digest"][row]:
+                raise InputError(f"{paths[row]} {_CHANGED}")
+        for path in paths:
+            if _state(path) != self._states[path]:
+                raise InputError(f"{path} {_CHANGED}")
+
+
+def _state(path: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@contextlib.contextmanager
+def _disk_faults(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as fault:
+        full = (
+            " The disk is full: free some space, or pass --cache-gb 0 to go without."
+            if fault.errno == errno.ENOSPC
+            else ""
+        )
+        raise EnvironmentFault(
+            f"The features cannot be kept in {folder}: {fault.strerror}.{full} --cache names another folder."
+        ) from fault
