@@ -48,7 +48,7 @@ def save(folder: Path, step: int, variables: Sequence[Any], state: dict[str, Any
     text = json.dumps(_take_arrays(state, arrays))
     buffer = io.BytesIO()
     np.savez(buffer, state=np.frombuffer(text.encode(), np.uint8), **arrays)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         run_directory.write_checked(folder / f"step-{step:010d}.ckpt", buffer.getvalue())
     except EnvironmentFault as fault:

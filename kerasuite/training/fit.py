@@ -67,6 +67,8 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     checkpoint_seconds: float = 30.0,
     tensorboard: bool = True,
+    stage: str = "",
+    before: Fitted | None = None,
 ) -> Fitted:
     """Train until the last epoch or until the validation loss stops falling; go on from a checkpoint if there is one.
 
@@ -83,6 +85,8 @@ def fit(
         callbacks: Keras callbacks. They see `loss`, the measures, and `val_...` of them. Of their state a checkpoint
             keeps what `checkpoint.CALLBACK_STATE` names.
         checkpoint_seconds: time between checkpoints within an epoch.
+        stage: names this part of a training that has several; each has its own checkpoints.
+        before: what the stage before left: its history and its seconds stand before this one's.
 
     Raises:
         InputError: the loss is no longer finite.
@@ -100,7 +104,7 @@ def fit(
             "val_loss", mode="min", patience=epochs if patience is None else patience, restore_best_weights=True
         )
         if tensorboard:
-            logs = keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD), write_graph=False)
+            logs = keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD / stage), write_graph=False)
             callbacks = [logs, *callbacks]
         called = keras.callbacks.CallbackList(
             [*callbacks, stopping],
@@ -111,7 +115,7 @@ def fit(
             epochs=epochs,
             steps=steps_per_epoch,
         )
-        run = _Run(steps, called, groups, run_dir, checkpoint_seconds)
+        run = _Run(steps, called, groups, run_dir, checkpoint_seconds, stage, before.history if before else [])
         run.start()
         if run.step < epochs * steps_per_epoch and not model.stop_training:
             run.train(batches, validation, epochs, steps_per_epoch)
@@ -120,21 +124,28 @@ def fit(
     # Built anew: float32 whatever the training's policy was, and free of the strategy.
     result = build()
     result.set_weights(model.get_weights())
-    return Fitted(result, run.history, stopping.best_epoch + 1, run.earlier_seconds)
+    earlier = before.earlier_seconds if before else 0.0
+    return Fitted(result, run.all_history, stopping.best_epoch + 1, earlier + run.earlier_seconds)
 
 
 class _Run:
     """Where a run stands: the step, the sums of the epoch under way, the history; all that a checkpoint holds."""
 
-    def __init__(self, steps, callbacks, groups, run_dir, checkpoint_seconds):
-        self.steps, self.callbacks, self.run_dir = steps, callbacks, run_dir
-        self.checkpoints = run_dir / run_directory.CHECKPOINTS
+    def __init__(self, steps, callbacks, groups, run_dir, checkpoint_seconds, stage, earlier_history):
+        self.steps, self.callbacks, self.run_dir, self.stage = steps, callbacks, run_dir, stage
+        self.checkpoints, self.earlier_history = run_dir / run_directory.CHECKPOINTS / stage, earlier_history
         self.model = steps.model
         self.optimizer = groups[0][0]
         self.variables = [*self.model.variables, *(v for optimizer, _ in groups for v in optimizer.variables)]
         self.checkpoint_seconds = checkpoint_seconds
         self.step, self.earlier_seconds, self.sums, self.history = 0, 0.0, None, []
         self.steps_a_call, self.began, self.saved = 1, time.monotonic(), time.monotonic()
+
+    @property
+    def all_history(self) -> list[dict[str, float]]:
+        """The history of the stages before and of this one."""
+        named = {"stage": self.stage} if self.stage else {}
+        return [*self.earlier_history, *(named | row for row in self.history)]
 
     def start(self) -> None:
         self.model.stop_training = False
@@ -146,8 +157,8 @@ class _Run:
             self.model.stop_training = state["stopped"]
             for callback, saved in zip(self.callbacks.callbacks, state["callbacks"]):
                 vars(callback).update(saved)
-            print(f"Going on from step {self.step}.")
-            _write_history(self.run_dir, self.history)
+            print(f"Going on from step {self.step}{f' of {self.stage}' if self.stage else ''}.")
+            _write_history(self.run_dir, self.all_history)
         self.began = self.saved = time.monotonic()
 
     def save(self) -> None:
@@ -168,7 +179,7 @@ class _Run:
         with _stop_signals() as stop:
             for epoch in range(self.step // steps_per_epoch, epochs):
                 self.epoch(epoch, iterator, held_out, steps_per_epoch, stop)
-                _write_history(self.run_dir, self.history)
+                _write_history(self.run_dir, self.all_history)
                 if stop.is_set():
                     raise Interrupted
                 if self.model.stop_training:
@@ -199,10 +210,9 @@ class _Run:
         self.save()
         if not sys.stdout.isatty():
             shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
-            print(
-                f"Epoch {epoch + 1}/{self.callbacks.params['epochs']}  {time.monotonic() - begun:.1f} s  {shown}",
-                flush=True,
-            )
+            name = f"{self.stage}, epoch" if self.stage else "Epoch"
+            seconds = time.monotonic() - begun
+            print(f"{name} {epoch + 1}/{self.callbacks.params['epochs']}  {seconds:.1f} s  {shown}", flush=True)
 
     def _call(self, iterator: Iterator, end: int) -> None:
         """As many steps as one call takes; their sums are added one by one, so that the grouping leaves no trace."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
-SCHEDULES = ("constant", "cosine", "one_cycle")
+SCHEDULES = ("constant", "cosine", "one_cycle", "warmup_cosine")
 
 
 def schedule(name: str, peak: float, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule | float:
@@ -13,7 +13,8 @@ def schedule(name: str, peak: float, total_steps: int) -> keras.optimizers.sched
 
     Args:
         name: `constant`; `cosine` from the peak to 0; `one_cycle`: a rise over the first 30 % from peak/25, then a
-            cosine to peak/10,000 (Smith 2018, arXiv:1803.09820; the figures are those of PyTorch's OneCycleLR).
+            cosine to peak/10,000 (Smith 2018, arXiv:1803.09820; the figures are those of PyTorch's OneCycleLR);
+            `warmup_cosine`: a rise from 0 over the first 10 %, then a cosine to 0.
         total_steps: steps of the whole run.
     """
     if name == "constant":
@@ -24,6 +25,11 @@ def schedule(name: str, peak: float, total_steps: int) -> keras.optimizers.sched
         rise = max(int(0.3 * total_steps), 1)
         return keras.optimizers.schedules.CosineDecay(
             peak / 25, max(total_steps - rise, 1), alpha=1e-4, warmup_target=peak, warmup_steps=rise
+        )
+    if name == "warmup_cosine":
+        rise = max(int(0.1 * total_steps), 1)
+        return keras.optimizers.schedules.CosineDecay(
+            0.0, max(total_steps - rise, 1), warmup_target=peak, warmup_steps=rise
         )
     raise ValueError(f"No schedule {name!r}; there are {', '.join(SCHEDULES)}.")
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasuite.errors import InputError
-from kerasuite.models import cnn, mlp, residual_cnn
+from kerasuite.models import cnn, mlp, residual_cnn, resnet
 
 BUILDERS = {
     "mlp": mlp.build,
@@ -14,6 +14,8 @@ BUILDERS = {
     "cnn": cnn.build,
     "cnn with options": lambda *sizes: cnn.build(*sizes, filters=(4, 6), batch_norm=True, l2=1e-3),
     "residual_cnn": lambda *sizes: residual_cnn.build(*sizes, filters=(4, 6, 8)),
+    "resnet": lambda *sizes: resnet.build(*sizes, blocks=(1, 2), filters=(4, 8)),
+    "resnet of bottlenecks": lambda *sizes: resnet.build(*sizes, blocks=(1, 1), filters=(2, 4), kind="bottleneck"),
 }
 SIZES = [((28, 28), 1, 10), ((8, 8), 3, 2), ((33, 20), 3, 100)]
 
@@ -34,6 +36,10 @@ def test_logits_have_a_row_each_image_and_a_column_each_class(build, sizes):
 @each_model
 def test_a_gradient_reaches_every_trainable_weight(build):
     model, labels = build(*SIZES[0]), np.array([1, 2, 3, 4])
+    # A residual block's last scale starts at 0, behind which nothing would move.
+    for weight in model.trainable_weights:
+        if "gamma" in weight.path:
+            weight.assign(weight + 0.5)
     with tf.GradientTape() as tape:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, model(pixels(SIZES[0]), training=True))
     gradients = tape.gradient(losses, [v.value for v in model.trainable_variables])

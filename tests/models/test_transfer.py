@@ -1,0 +1,97 @@
+"""Backbones and heads, joined and copied."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasuite.models import resnet, transfer
+
+SIZE = (16, 16)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    keras.utils.set_random_seed(3)
+    return resnet.build(SIZE, 3, None, blocks=(1, 1), filters=(4, 8))
+
+
+def pixels(n=4):
+    return np.random.default_rng(0).uniform(0, 255, (n, *SIZE, 3)).astype(np.float32)
+
+
+def test_a_map_is_averaged_and_a_vector_stays(backbone):
+    pooled = transfer.pooled(backbone)
+    np.testing.assert_allclose(pooled(pixels()), np.mean(backbone(pixels()), (1, 2)), rtol=1e-5, atol=1e-6)
+    assert transfer.pooled(pooled) is pooled
+
+
+def test_the_head_alone_takes_features(backbone):
+    head = transfer.head(8, 5)
+    assert transfer.joined([], head)(np.zeros((2, 8), np.float32)).shape == (2, 5)
+
+
+def test_joined_is_one_after_the_other(backbone):
+    pooled, head = transfer.pooled(backbone), transfer.head(8, 5)
+    np.testing.assert_allclose(transfer.joined([pooled], head)(pixels()), head(pooled(pixels())), atol=1e-6)
+
+
+def test_statistics_stay_as_they_were_in_training_unless_they_are_to_be_learnt(backbone):
+    pooled, head = transfer.pooled(backbone), transfer.head(8, 5, dropout=0)
+    frozen = transfer.joined([transfer.copied(pooled)], transfer.copied(head))
+    learning = transfer.joined([transfer.copied(pooled, frozen_statistics=False)], transfer.copied(head))
+    before = [weight.numpy() for weight in learning.non_trainable_weights]
+    np.testing.assert_array_equal(frozen(pixels(), training=True), frozen(pixels(), training=False))
+    learning(pixels(), training=True)
+    moved = [np.abs(weight.numpy() - old).max() for weight, old in zip(learning.non_trainable_weights, before)]
+    assert min(moved) > 0
+    for weight, old in zip(frozen.non_trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), old)
+
+
+def test_a_copy_says_the_same_and_shares_nothing(backbone):
+    copy = transfer.copied(backbone)
+    np.testing.assert_array_equal(copy(pixels()), backbone(pixels()))
+    copy.set_weights([weight + 1 for weight in copy.get_weights()])
+    assert all((a != b).all() for a, b in zip(copy.get_weights(), backbone.get_weights()))
+
+
+def test_a_model_within_a_model_is_copied_too(backbone):
+    pooled = transfer.pooled(backbone)
+    outer = transfer.joined([transfer.joined([pooled], transfer.head(8, 8, dropout=0))], transfer.head(8, 2, dropout=0))
+    copy = transfer.copied(outer)
+    np.testing.assert_array_equal(copy(pixels(), training=True), outer(pixels(), training=False))
+    assert not {id(weight) for weight in copy.weights} & {id(weight) for weight in outer.weights}
+
+
+def test_a_frozen_copy_has_nothing_to_train(backbone):
+    assert transfer.copied(backbone, trainable=False).trainable_variables == []
+    assert backbone.trainable_variables
+
+
+def test_a_copy_on_several_devices_normalises_over_all_of_them(backbone, two_devices):
+    with two_devices.scope():
+        copy = transfer.copied(backbone, frozen_statistics=False)
+    norms = [layer for layer in copy.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert norms
+    assert all(layer.synchronized for layer in norms)
+
+
+def test_a_gradient_reaches_every_weight_of_the_backbone_and_the_head(backbone):
+    model = transfer.joined([transfer.copied(transfer.pooled(backbone))], transfer.head(8, 5))
+    # A block's last scale starts at 0, behind which nothing would move.
+    for weight in model.trainable_weights:
+        weight.assign(weight + 0.1)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(pixels(), training=True) ** 2)
+    for weight, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, [v.value for v in model.trainable_variables])
+    ):
+        assert float(tf.reduce_max(tf.abs(gradient))) > 0, weight.path
+
+
+def test_a_joined_model_is_saved_and_loaded_whole(backbone, tmp_path):
+    model = transfer.joined([transfer.pooled(backbone)], transfer.head(8, 5))
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(again(pixels()), model(pixels()))
