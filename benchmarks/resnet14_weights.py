@@ -28,8 +28,11 @@ def images(path: str, part: str):
     with np.load(path, allow_pickle=False) as file:
         joined, labels = file[f"{part}_jpeg"].tobytes(), file[f"{part}_labels"]
         starts = file[f"{part}_offsets"].tolist()
-        names = tuple(np.char.decode(file["class_names"]) if file["class_names"].dtype.kind == "S" else
-                      file["class_names"].tolist())
+        names = tuple(
+            np.char.decode(file["class_names"])
+            if file["class_names"].dtype.kind == "S"
+            else file["class_names"].tolist()
+        )
     ends = [*starts[1:], len(joined)]
     pixels = [tf.io.decode_jpeg(joined[a:b]).numpy() for a, b in zip(starts[: len(labels)], ends)]
     return np.stack(pixels), labels.astype(np.int32), tuple(map(str, names))
@@ -46,7 +49,8 @@ def main() -> None:
     import keras
 
     from kerasuite.contracts import Examples, Plan
-    from kerasuite.data import batches, images as room, splits
+    from kerasuite.data import batches, splits
+    from kerasuite.data import images as room
     from kerasuite.data.augmentation import Augmentation
     from kerasuite.evaluation import metrics, predict
     from kerasuite.models import resnet
