@@ -1,0 +1,149 @@
+"""A module of TensorFlow Hub, or any SavedModel, as a Keras layer whose weights can be trained."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kerasuite.errors import InputError
+from kerasuite.models.applications import first_line, silence_bounded
+
+DEFAULT_IMAGE_SIZE = (224, 224)
+_SIGNATURES = ("serving_default", "default")
+
+
+@keras.saving.register_keras_serializable(package="kerasuite")
+class HubLayer(keras.layers.Layer):
+    """What a module computes, with its variables as the layer's weights.
+
+    A saved model holds the weights but not the computation: the handle must still exist when it is loaded.
+
+    Args:
+        handle: URL at tfhub.dev or kaggle.com, or the folder of a SavedModel, which is callable or has a signature
+            `serving_default`.
+
+    Raises:
+        InputError: the module is not there, or has no way to be called with images alone.
+    """
+
+    def __init__(self, handle: str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.handle = handle if is_url(handle) else str(Path(handle).resolve())
+        module = _loaded(self.handle)
+        # Held as a whole: variables are deleted with the module that they were loaded by.
+        self.module = module
+        self._compute = module if callable(module) else _signature(module, self.handle)
+        self._wants_training = callable(module) and "training" in inspect.getfullargspec(module.__call__).args
+        self._register_variables()
+
+    def _register_variables(self) -> None:
+        """The variables that the functions of the module read become weights of this layer."""
+        found = {id(each): each for function in self._concrete() for each in function.variables}
+        declared = getattr(self.module, "trainable_variables", None)
+        trained = {id(each) for each in declared} if declared else {id(v) for v in found.values() if v.trainable}
+        for number, variable in enumerate(found.values()):
+            name = f"{variable.name.split(':')[0].replace('/', '_')}_{number}"
+            # Of the same storage, so that what an optimizer changes here is what the module computes with.
+            weight = keras.Variable(variable, trainable=id(variable) in trained, dtype=variable.dtype.name, name=name)
+            self._track_variable(weight)
+
+    def _concrete(self) -> list[Any]:
+        if callable(self.module):
+            return self.module.__call__.concrete_functions
+        return [self._compute]
+
+    @property
+    def image_size(self) -> tuple[int | None, int | None]:
+        """Height and width that the module takes; None for any."""
+        shape = self._images_spec().shape
+        return (None, None) if shape.rank is None else (shape[1], shape[2])
+
+    def _images_spec(self) -> tf.TensorSpec:
+        args, kwargs = self._concrete()[0].structured_input_signature
+        specs = [spec for spec in tf.nest.flatten((args, kwargs)) if isinstance(spec, tf.TensorSpec)]
+        images = [spec for spec in specs if spec.shape.rank in (4, None)]
+        if len(images) != 1 or len(specs) > 1:
+            raise InputError(
+                f"{self.handle} takes {', '.join(map(str, specs))}; expected images (batch, height, width, 3) alone."
+            )
+        return images[0]
+
+    def call(self, pixels: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Pixels as the module expects them to its features."""
+        spec = self._images_spec()
+        pixels = tf.cast(pixels, spec.dtype)
+        if not callable(self.module):
+            return _single(self._compute(**{_argument(self._compute): pixels}), self.handle)
+        options = {"training": bool(training)} if self._wants_training else {}
+        return _single(self._compute(pixels, **options), self.handle)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made from again: the handle."""
+        return {**super().get_config(), "handle": self.handle}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> HubLayer:
+        """Keras's own hides the message about a missing handle in pages of configuration."""
+        return cls(**config)
+
+
+def is_handle(name: str) -> bool:
+    """Whether the name is that of a module: a URL, or a folder that holds a SavedModel."""
+    return is_url(name) or (Path(name) / "saved_model.pb").is_file()
+
+
+def is_url(name: str) -> bool:
+    """Whether the name begins with http:// or https://."""
+    return name.startswith(("http://", "https://"))
+
+
+def _loaded(handle: str) -> Any:
+    try:
+        return tf.saved_model.load(_resolved(handle) if is_url(handle) else handle)
+    # A handle that cannot be resolved, a broken archive and an unknown op are errors of many kinds.
+    except Exception as fault:
+        mend = " (pip install 'setuptools<81' brings it)" if "pkg_resources" in str(fault) else ""
+        raise InputError(
+            f"The module {handle} cannot be loaded: {first_line(fault)}{mend}. It must be at that place, also to load "
+            "a model that was saved with it. Without a network pass the folder of a downloaded and unpacked "
+            "SavedModel, or --backbone efficientnet_lite0 or resnet14."
+        ) from fault
+
+
+def _resolved(url: str) -> str:
+    """The folder that the module was downloaded to; TFHUB_CACHE_DIR in the environment says where they are kept."""
+    # Needed for the download alone, and what it imports may be missing.
+    import tensorflow_hub
+
+    with silence_bounded():
+        return tensorflow_hub.resolve(url)
+
+
+def _signature(module: Any, handle: str) -> Callable[..., Any]:
+    signatures = getattr(module, "signatures", {})
+    for name in _SIGNATURES:
+        if name in signatures:
+            return signatures[name]
+    raise InputError(
+        f"{handle} is not callable and has no signature {' or '.join(_SIGNATURES)}; it has "
+        f"{', '.join(signatures) or 'none'}. Expected a SavedModel that takes images."
+    )
+
+
+def _argument(function: Any) -> str:
+    (name,) = function.structured_input_signature[1]
+    return name
+
+
+def _single(outputs: Any, handle: str) -> tf.Tensor:
+    """The features: the only output, or the one called `default`."""
+    if not isinstance(outputs, dict):
+        return outputs
+    if len(outputs) != 1 and "default" not in outputs:
+        raise InputError(f"{handle} has the outputs {', '.join(outputs)}; expected one, or one called default.")
+    return outputs["default"] if "default" in outputs else next(iter(outputs.values()))
