@@ -1,13 +1,17 @@
-"""The same picture under two names: found by a digest of its pixels."""
+"""The same picture under two names: found by a digest of its pixels, or nearly the same by a perceptual hash."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerasuite.contracts import Examples, Splits, named
+from kerasuite.data import near as near_copies
+
+DIGEST, PERCEPTUAL_HASH = "digest", "perceptual_hash"
 
 
 def digest(pixels: np.ndarray) -> bytes:
@@ -39,10 +43,10 @@ def digests(pixels: np.ndarray) -> np.ndarray:
 
 
 def digests_of(examples: Examples) -> np.ndarray:
-    """The digest of every example, as bytes (n,): of its array, or of its file as `files.check` found it."""
-    if "image" in examples.inputs:
-        return digests(examples.inputs["image"])
-    return examples.facts["digest"]
+    """The digest of every example, as bytes (n,): of its file as `files.check` found it, or of its array."""
+    if DIGEST in examples.facts:
+        return examples.facts[DIGEST]
+    return digests(examples.inputs["image"])
 
 
 def across(train_digests: np.ndarray, test_digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +81,47 @@ def conflicting(content_digests: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.flatnonzero(lowest[content] < highest[content])
 
 
-def warnings(splits: Splits) -> list[str]:
-    """Sentences on content that stands in training and in test, and on content with two labels; names the rows."""
+class Seen(NamedTuple):
+    """Positions of the rows that were trained on, in order: of the same content, and of nearly the same only."""
+
+    exact: np.ndarray
+    near: np.ndarray
+
+
+def remembered(*parts: Examples) -> dict[str, np.ndarray]:
+    """What tells later whether a row was among these, as arrays by name: digests, and perceptual hashes of photos."""
+    known = {DIGEST: np.concatenate([digests_of(part) for part in parts])}
+    if all(PERCEPTUAL_HASH in part.facts for part in parts):
+        known[PERCEPTUAL_HASH] = np.concatenate([part.facts[PERCEPTUAL_HASH] for part in parts])
+    return known
+
+
+def seen(known: Mapping[str, np.ndarray], examples: Examples, *, near: bool) -> Seen:
+    """Which examples were trained on.
+
+    Args:
+        known: what `remembered` gave of the rows trained on.
+        near: look for nearly the same photos too. Arrays of pixels have no perceptual hash: none of them is near.
+
+    Example:
+        >>> zero, one = np.zeros((1, 2, 2, 1), np.uint8), np.ones((1, 2, 2, 1), np.uint8)
+        >>> seen(remembered(Examples({"image": one})), Examples({"image": np.stack([*zero, *one])}), near=False).exact
+        array([1])
+    """
+    exact, _ = across(known[DIGEST], digests_of(examples))
+    if not near or PERCEPTUAL_HASH not in known or PERCEPTUAL_HASH not in examples.facts:
+        return Seen(exact, np.array([], int))
+    others = np.setdiff1d(np.arange(len(examples)), exact)
+    rows, *_ = near_copies.across(known[PERCEPTUAL_HASH], examples.facts[PERCEPTUAL_HASH][others])
+    return Seen(exact, others[rows])
+
+
+def warnings(splits: Splits, *, near: bool = False) -> list[str]:
+    """Sentences on content that stands in training and in test, and on content with two labels; names the rows.
+
+    Args:
+        near: name nearly the same photos too, where photos are files.
+    """
     train, test = digests_of(splits.train), digests_of(splits.test)
     validation = digests_of(splits.validation)
     found = []
@@ -87,6 +130,8 @@ def warnings(splits: Splits) -> list[str]:
         if len(rows):
             pairs = [f"{splits.test.ids[row]} = {part.ids[place]}" for row, place in zip(rows, places)]
             found.append(named(f"{len(rows):,} of {len(test):,} test images are also in {name}", pairs))
+        if near:
+            found += _near_warning(name, part, splits.test, rows)
     labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
     rows = conflicting(np.concatenate([train, validation, test]), labels)
     if len(rows):
@@ -94,3 +139,16 @@ def warnings(splits: Splits) -> list[str]:
         what = f"{len(rows):,} images have the same content as one of another class"
         found.append(named(what, [ids[row] for row in rows]))
     return found
+
+
+def _near_warning(name: str, part: Examples, test: Examples, exact: np.ndarray) -> list[str]:
+    """The sentence on test photos that nearly are in a part, if there are any; without the exact ones."""
+    if PERCEPTUAL_HASH not in part.facts or PERCEPTUAL_HASH not in test.facts:
+        return []
+    others = np.setdiff1d(np.arange(len(test)), exact)
+    rows, places, _ = near_copies.across(part.facts[PERCEPTUAL_HASH], test.facts[PERCEPTUAL_HASH][others])
+    if len(rows) == 0:
+        return []
+    pairs = [f"{test.ids[row]} ~ {part.ids[place]}" for row, place in zip(others[rows], places)]
+    what = f"{len(rows):,} of {len(test):,} test images nearly are in {name} (saved anew, mirrored, or the same scene)"
+    return [named(what, pairs)]

@@ -119,7 +119,7 @@ class FeatureCache:
             missing = store.missing(keys.ravel())
             if not self._has_room(folder, len(missing) * store.row_bytes):
                 return None
-            done, files = 0, _Files()
+            done, files = 0, PhotoFiles()
             for position, view in enumerate(views):
                 rows = missing[missing // len(examples) == position] % len(examples)
                 part = examples.take(rows)
@@ -155,7 +155,7 @@ def examples_of(examples: Examples, column: Column) -> Examples:
 def worked_out(examples: Examples, prepare: batches.Preparation, network: Network) -> np.ndarray:
     """The network's features of every row, in memory: (n, *shape)."""
     found = np.empty((len(examples), *network.shape), network.dtype)
-    for batch, values in _computed(examples, prepare, network, None, 0, _Files()):
+    for batch, values in _computed(examples, prepare, network, None, 0, PhotoFiles()):
         found[batch] = values
     return found
 
@@ -166,7 +166,7 @@ def _computed(
     network: Network,
     augment: batches.Augment | None,
     view: int,
-    files: _Files,
+    files: PhotoFiles,
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """(rows, their features) of each batch, in order."""
     if not len(examples):
@@ -202,7 +202,7 @@ def _draws(digest: bytes, view: int, number: int) -> np.ndarray:
     return np.random.default_rng([int(digest, 16), view]).random(number, np.float32)
 
 
-class _Files:
+class PhotoFiles:
     """The photos that features were worked out of: each must be what it was when its digest was taken."""
 
     def __init__(self):

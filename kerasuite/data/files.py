@@ -18,6 +18,7 @@ from PIL import Image, UnidentifiedImageError
 
 from kerasuite.contracts import Skipped
 from kerasuite.data.duplicates import digest
+from kerasuite.data.near import perceptual_hash
 
 MAXIMAL_PIXELS = 100_000_000
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
@@ -38,6 +39,7 @@ class Picture(NamedTuple):
     Args:
         height, width: in pixels, upright.
         digest: of the decoded pixels, see `duplicates.digest`.
+        perceptual_hash: uint8 (2, 32), see `near.perceptual_hash`; None of a file that cannot be used.
         oddities: what a reader should know ("animated", "CMYK", "16-bit").
         reason: why the file cannot be used; empty if it can.
     """
@@ -48,6 +50,7 @@ class Picture(NamedTuple):
     is_gray: bool = False
     orientation: int = 1
     digest: bytes = b""
+    perceptual_hash: np.ndarray | None = None
     oddities: tuple[str, ...] = ()
     reason: str = ""
 
@@ -61,23 +64,28 @@ def check(paths: Sequence[str | os.PathLike], progress: Callable[[int, int], Non
     Returns:
         One Picture a path, in the same order.
     """
+    return _each(lambda path: _one(path)[0], paths, progress)
+
+
+def read(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:
+    """The bytes of the files that can be used, by path, and the others with the reason."""
+    read = _each(_one, paths)
+    usable = {picture.path: data for picture, data in read if not picture.reason}
+    return usable, [Skipped(picture.path, picture.reason) for picture, _ in read if picture.reason]
+
+
+def _each(work: Callable, paths: Sequence, progress: Callable[[int, int], None] | None = None) -> list:
+    """What the work makes of each path, in threads and in order."""
     results = []
     with warnings.catch_warnings(), ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
         warnings.simplefilter("ignore")  # Pillow's warnings of large or odd files; what matters becomes a reason.
         # A share at a time: handed over all at once, a million paths would wait as a million futures.
         for start in range(0, len(paths), _SHARE):
-            for picture in threads.map(_check_one, paths[start : start + _SHARE]):
-                results.append(picture)
+            for result in threads.map(work, paths[start : start + _SHARE]):
+                results.append(result)
                 if progress is not None:
                     progress(len(results), len(paths))
     return results
-
-
-def read(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:
-    """The bytes of the files that can be used, by path, and the others with the reason."""
-    checked = check(paths)
-    usable = {picture.path: Path(picture.path).read_bytes() for picture in checked if not picture.reason}
-    return usable, [Skipped(picture.path, picture.reason) for picture in checked if picture.reason]
 
 
 def oddity_notes(pictures: Sequence[Picture]) -> tuple[str, ...]:
@@ -90,35 +98,35 @@ class _UnusableError(Exception):
     """Why a file cannot be used."""
 
 
-def _check_one(path: str | os.PathLike) -> Picture:
+def _one(path: str | os.PathLike) -> tuple[Picture, bytes]:
+    """What is in a file, and its bytes."""
+    path, data = os.fspath(path), b""
     try:
-        return _picture(os.fspath(path))
+        data = _content(path)
+        return _picture(path, data), data
     except _UnusableError as unusable:
-        return Picture(os.fspath(path), reason=str(unusable))
+        return Picture(path, reason=str(unusable)), data
 
 
-def _picture(path: str) -> Picture:
+def _content(path: str) -> bytes:
     try:
         data = Path(path).read_bytes()
     except OSError as fault:
         raise _UnusableError(f"cannot be read: {fault.strerror}") from fault
     if not data:
         raise _UnusableError("the file is empty (0 bytes)")
+    return data
+
+
+def _picture(path: str, data: bytes) -> Picture:
     orientation, oddities = _header(data)
     if orientation != 1:
         _refuse_hidden_orientation(data, orientation)
     pixels = _decoded(data)
     gray = _is_gray(pixels)
-    height, width = pixels.shape[:2] if orientation < 5 else pixels.shape[1::-1]
-    return Picture(
-        path,
-        height,
-        width,
-        gray,
-        orientation,
-        digest(upright(pixels[..., :1] if gray else pixels, orientation)),
-        oddities,
-    )
+    shown = upright(pixels[..., :1] if gray else pixels, orientation)
+    height, width = shown.shape[:2]
+    return Picture(path, height, width, gray, orientation, digest(shown), perceptual_hash(shown), oddities)
 
 
 def _header(data: bytes) -> tuple[int, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from kerasuite.contracts import Skipped
 from kerasuite.errors import InputError
 
 TRAIN, VALIDATION, TEST = PARTS = ("train", "validation", "test")
-NAMES = ("mnist", "fashion_mnist", "cifar10", "digits")
+NAMES = ("mnist", "fashion_mnist", "cifar10", "digits", "flowers", "trashnet_sample")
 TAKES = (
     f"--data takes {', '.join(NAMES)}, a .npz file (x_train, y_train, x_test, y_test), a folder of IDX files "
     "(train-images-idx3-ubyte.gz, ...), or a folder with one folder of images for each class"
@@ -19,7 +19,9 @@ TAKES = (
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
-_PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+# What lies beside the class folders of a data set that is passed on, and is no lost photo.
+_PAPERS = ("license", "licence", "readme", "copying")
 _UNREAD_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".ico", ".cr2", ".nef")
 
 
@@ -34,7 +36,7 @@ def files_by_part(root: Path) -> tuple[dict[str, list[ClassFile]], list[Skipped]
     folders = _folders_in(root)
     if not folders:
         raise InputError(f"{root} has no folders in it. {TAKES}.")
-    part_folders = {folder: _PART_FOLDERS.get(folder.name.lower()) for folder in folders}
+    part_folders = {folder: PART_FOLDERS.get(folder.name.lower()) for folder in folders}
     # A class may be called "train" too: then it holds images, and no folders.
     is_split = any(part and _folders_in(folder) for folder, part in part_folders.items())
     skipped = _loose_files(root, root)
@@ -44,7 +46,7 @@ def files_by_part(root: Path) -> tuple[dict[str, list[ClassFile]], list[Skipped]
     for folder, part in part_folders.items():
         if part is None:
             skipped.append(
-                Skipped(folder.name + "/", f"a folder beside {', '.join(sorted(set(_PART_FOLDERS) & _names(folders)))}")
+                Skipped(folder.name + "/", f"a folder beside {', '.join(sorted(set(PART_FOLDERS) & _names(folders)))}")
             )
         elif part in parts:
             raise InputError(f"{root} has two folders for {part}: {', '.join(sorted(_names(folders)))}. Keep one.")
@@ -116,11 +118,12 @@ def identity(path: str) -> tuple[int, int] | str:
 
 
 class ClassFile(NamedTuple):
-    """A file in a class folder: its name below the data folder, where it is, its class."""
+    """A file of a class: its name in the data, where it is, its class, and its group if it has one."""
 
     id: str
     path: str
     class_name: str
+    group: str = ""
 
 
 def _is_hidden(name: str) -> bool:
@@ -136,7 +139,12 @@ def _folders_in(folder: Path) -> list[Path]:
 def _loose_files(folder: Path, root: Path) -> list[Skipped]:
     """The files that lie beside class folders."""
     files = (entry for entry in folder.iterdir() if not entry.is_dir() and not _is_hidden(entry.name))
-    return [Skipped(entry.relative_to(root).as_posix(), "lies outside the class folders") for entry in sorted(files)]
+    reason = "lies outside the class folders"
+    return [Skipped(entry.relative_to(root).as_posix(), reason) for entry in sorted(files) if not _is_paper(entry)]
+
+
+def _is_paper(path: Path) -> bool:
+    return path.name.lower().startswith(_PAPERS) and path.suffix.lower() not in EXTENSIONS
 
 
 def _class_files(folder: Path, root: Path) -> tuple[list[ClassFile], list[Skipped]]:

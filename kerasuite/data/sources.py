@@ -1,34 +1,22 @@
-"""What `--data` may name, to labelled examples of images: named data sets, .npz and IDX files, folders of classes."""
+"""What `--data` and `--labels` may name, to labelled examples of images: data sets, .npz and IDX files, photos."""
 
 from __future__ import annotations
 
-import os
-import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from kerasuite.contracts import Examples, RowIds, Skipped
-from kerasuite.data import files, folders
-from kerasuite.data.arrays import idx_files, of_arrays, read_idx, read_npz
-from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, TRAIN, VALIDATION, listed
+from kerasuite.contracts import Examples, Skipped
+from kerasuite.data import files, folders, named
+from kerasuite.data import labels as labels_table
+from kerasuite.data.arrays import idx_files, read_idx, read_npz
+from kerasuite.data.duplicates import DIGEST, PERCEPTUAL_HASH
+from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, VALIDATION, listed
+from kerasuite.data.near import HASH_SHAPE
 from kerasuite.errors import InputError
-
-_DOWNLOAD_SILENCE_SECONDS = 20
-
-_CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-_THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_CLASS_NAMES = {"mnist": None, "fashion_mnist": _CLOTHES, "cifar10": _THINGS}
-# Where Keras keeps each download, and where it gets it from.
-_DOWNLOADS = {
-    "mnist": ("mnist.npz", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"),
-    "fashion_mnist": ("fashion-mnist", "https://storage.googleapis.com/tensorflow/tf-keras-datasets/*-ubyte.gz"),
-    "cifar10": ("cifar-10-batches-py-target_archive", "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"),
-}
 
 Progress = Callable[[int, int], None]
 
@@ -49,12 +37,14 @@ class Source:
         return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
 
-def image_splits(data: str | Path, progress: Progress | None = None) -> Source:
-    """Read what `--data` names, to train on it.
+def image_splits(data: str | Path | None, progress: Progress | None = None, labels: str | Path | None = None) -> Source:
+    """Read what `--data` and `--labels` name, to train on it.
 
     Args:
-        data: a data set's name, a .npz file, or a folder.
+        data: a data set's name, a .npz file, or a folder. With labels: the folder that their paths start from, or None;
+            a data set's name is not used then.
         progress: called with the number of files checked, and of all files.
+        labels: a csv that lists photos, see `labels.read`.
 
     Returns:
         The parts as given, with one numbering of the classes: those of train.
@@ -62,7 +52,8 @@ def image_splits(data: str | Path, progress: Progress | None = None) -> Source:
     Raises:
         InputError: it cannot be used; says why, and what can be done.
     """
-    source = _read(data, PARTS, progress)
+    source = _read(data, PARTS, progress, labels)
+    data = labels or data
     if source.train is None:
         raise InputError(f"{data} has a part {' and '.join(source.parts)}, and none for training (train).")
     _refuse_unknown_classes(source)
@@ -73,12 +64,16 @@ def image_splits(data: str | Path, progress: Progress | None = None) -> Source:
 
 
 def labelled_images(
-    data: str | Path, class_names: Sequence[str], progress: Progress | None = None
+    data: str | Path | None,
+    class_names: Sequence[str],
+    progress: Progress | None = None,
+    labels: str | Path | None = None,
 ) -> tuple[Examples, tuple[Skipped, ...], tuple[str, ...]]:
-    """Read what `--data` names, to evaluate on it: its test part if it has one, else all of it.
+    """Read what `--data` and `--labels` name, to evaluate on it: the test part if there is one, else all of it.
 
     Args:
         class_names: the classes that labels are positions of in the result.
+        labels: as for `image_splits`.
 
     Returns:
         Examples, skipped inputs, and notes.
@@ -86,8 +81,8 @@ def labelled_images(
     Raises:
         InputError: it cannot be used, or has classes that are not among class_names.
     """
-    source = _read(data, (TEST,), progress)
-    notes = source.notes
+    source = _read(data, (TEST,), progress, labels)
+    data, notes = labels or data, source.notes
     if source.test is not None:
         notes += (f"Of {data}, the {len(source.test):,} rows of its test part are evaluated.",)
     examples = _joined(list(source.parts.values())) if source.test is None else source.test
@@ -109,13 +104,21 @@ def labelled_images(
     return _renumbered(examples, tuple(class_names)), source.skipped, notes
 
 
-def _read(data: str | Path, wanted: Sequence[str], progress: Progress | None) -> Source:
+def _read(
+    data: str | Path | None, wanted: Sequence[str], progress: Progress | None, labels: str | Path | None
+) -> Source:
     """The parts of a data set, before anything is asked of them. Of files, only the wanted parts if one is there."""
+    if labels is not None:
+        return _listed_photos(Path(labels).expanduser(), data, wanted, progress)
     path = Path(data).expanduser()
+    if str(data) in named.PHOTOS:
+        return _class_folders(named.PHOTOS[str(data)](), wanted, progress)
     if str(data) in NAMES:
-        return _digits() if str(data) == "digits" else _download(str(data))
+        return _of_parts(*named.arrays(str(data)))
     if path.is_dir():
         return _of_parts(*read_idx(path)) if idx_files(path) else _class_folders(path, wanted, progress)
+    if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
+        raise InputError(f"--data {data} is a table. Pass a table of photos as --labels {data}.")
     if path.is_file():
         return _of_parts(*read_npz(path))
     what = "neither a file nor a folder" if path.exists() else "neither the name of a data set nor there as a file"
@@ -126,76 +129,53 @@ def _of_parts(parts: dict[str, Examples], notes: tuple[str, ...]) -> Source:
     return Source(*(parts.get(part) for part in PARTS), notes=notes)
 
 
-# Named data sets
-
-
-def _digits() -> Source:
-    from sklearn.datasets import load_digits
-
-    bundled = load_digits()
-    pixels = np.round(bundled.images * (255 / 16)).astype(np.uint8)[..., None]
-    ids, names = RowIds("digits", np.arange(len(pixels))), tuple(map(str, range(10)))
-    return Source(Examples({"image": pixels}, bundled.target, ids, names), None, None)
-
-
-def _download(name: str) -> Source:
-    """A data set that Keras has, or would fetch. A file put in place by hand is read as a file."""
-    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "datasets"
-    place = folder / _DOWNLOADS[name][0]
-    if name == "mnist" and place.is_file():
-        return _of_parts(*read_npz(place))
-    if name == "fashion_mnist" and place.is_dir() and len(idx_files(place)) >= 4:
-        return _of_parts(*read_idx(place, _CLOTHES))
-    train, test = _fetched(name, place)
-    return _of_parts(*of_arrays({TRAIN: train, TEST: test}, name, _CLASS_NAMES[name]))
-
-
-def _fetched(name: str, place: Path):
-    import keras
-
-    try:
-        with _socket_timeout(_DOWNLOAD_SILENCE_SECONDS):
-            return getattr(keras.datasets, name).load_data()
-    # Keras raises a plain Exception for a download that failed.
-    except Exception as fault:
-        raise InputError(
-            f"{name} is not on this machine ({place}), and could not be had from {_DOWNLOADS[name][1]}: {fault}. "
-            "Put it there by hand, or pass --data digits, an .npz file with x_train, y_train, x_test, y_test, "
-            "a folder of IDX files, or a folder with one folder of images for each class."
-        ) from fault
-
-
-@contextmanager
-def _socket_timeout(seconds: float):
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
-
-
-# Folders of classes
+# Photos in folders of classes, or in a table
 
 
 def _class_folders(root: Path, wanted: Sequence[str], progress: Progress | None) -> Source:
     parts, skipped = folders.files_by_part(root)
-    # To evaluate, the test part alone is opened where there is one.
-    chosen = {part: parts[part] for part in parts if part in wanted} or parts
-    found = [file for part in chosen.values() for file in part]
-    if not found:
+    if not any(parts.values()):
         raise InputError(f"{root} has no images in class folders ({len(skipped)} other file(s)). {TAKES}.")
+    parts = _chosen(parts, wanted)
+    for part in parts:
+        parts[part], again = folders.each_once(parts[part])
+        skipped += again
+    return _photos(parts, skipped, (), progress)
+
+
+def _listed_photos(table: Path, data: str | Path | None, wanted: Sequence[str], progress: Progress | None) -> Source:
+    folder, notes = None if data is None else Path(data).expanduser(), ()
+    if data is not None and not folder.is_dir():
+        # A pipeline has a data set by default, and cannot tell it from one that was asked for.
+        if str(data) not in NAMES:
+            raise InputError(f"--data {data} is no folder. With --labels it is the folder that their paths start from.")
+        folder, notes = None, (f"The photos are those that {table} lists; --data {data} is not used.",)
+    found = labels_table.read(table, folder)
+    return _photos(_chosen(found.parts, wanted), found.skipped, notes + found.notes, progress)
+
+
+def _chosen(parts: dict[str, list[folders.ClassFile]], wanted: Sequence[str]) -> dict[str, list[folders.ClassFile]]:
+    """The wanted parts where one is there: to evaluate, the test part alone is opened."""
+    return {part: parts[part] for part in parts if part in wanted} or parts
+
+
+def _photos(
+    parts: dict[str, list[folders.ClassFile]],
+    skipped: list[Skipped],
+    notes: tuple[str, ...],
+    progress: Progress | None,
+) -> Source:
+    """Files by part, once they are found sound."""
+    found = [file for part in parts.values() for file in part]
     pictures = dict(zip((file.id for file in found), files.check([file.path for file in found], progress)))
-    skipped += [Skipped(id, picture.reason) for id, picture in pictures.items() if picture.reason]
+    skipped = skipped + [Skipped(id, picture.reason) for id, picture in pictures.items() if picture.reason]
     names = tuple(sorted({file.class_name for file in found}))
     examples = dict.fromkeys(PARTS)
-    for part, part_files in chosen.items():
-        once, again = folders.each_once(part_files)
-        skipped += again
-        examples[part] = _path_examples(once, pictures, names)
+    for part, part_files in parts.items():
+        examples[part] = _path_examples(part_files, pictures, names)
         _refuse_lost_classes(part, part_files, examples[part], skipped)
     sound = [picture for picture in pictures.values() if not picture.reason]
-    return Source(**examples, skipped=tuple(skipped), notes=files.oddity_notes(sound))
+    return Source(**examples, skipped=tuple(skipped), notes=notes + files.oddity_notes(sound))
 
 
 def _path_examples(
@@ -210,9 +190,12 @@ def _path_examples(
         "height": np.array([picture.height for picture in known], np.int32),
         "width": np.array([picture.width for picture in known], np.int32),
         "is_gray": np.array([picture.is_gray for picture in known], bool),
-        "digest": np.array([picture.digest for picture in known], "S32"),
+        DIGEST: np.array([picture.digest for picture in known], "S32"),
+        PERCEPTUAL_HASH: np.array([picture.perceptual_hash for picture in known], np.uint8).reshape(-1, *HASH_SHAPE),
     }
-    return Examples({"path": np.array([file.path for file in found], dtype=str)}, labels, ids, names, facts=facts)
+    groups = np.array([file.group for file in found], dtype=str) if any(file.group for file in found) else None
+    paths = np.array([file.path for file in found], dtype=str)
+    return Examples({"path": paths}, labels, ids, names, groups, facts)
 
 
 def _refuse_lost_classes(part: str, found: list[folders.ClassFile], examples: Examples, skipped: list[Skipped]) -> None:
@@ -249,7 +232,8 @@ def _joined(parts: list[Examples]) -> Examples:
     }
     labels = np.concatenate([part.labels for part in parts])
     ids = np.concatenate([np.array([*part.ids]) for part in parts])
-    return Examples(columns("inputs"), labels, ids, parts[0].class_names, facts=columns("facts"))
+    groups = None if parts[0].groups is None else np.concatenate([part.groups for part in parts])
+    return Examples(columns("inputs"), labels, ids, parts[0].class_names, groups, columns("facts"))
 
 
 def _refuse_unknown_classes(source: Source) -> None:
@@ -286,8 +270,8 @@ def _refuse_too_few(source: Source, data: str | Path) -> None:
     missing = [part for part in (VALIDATION, TEST) if part not in source.parts]
     for label, number in sorted(Counter(source.train.labels.tolist()).items()):
         if number <= len(missing):
-            row = int(np.argmax(source.train.labels == label))
+            few = [source.train.ids[row] for row in np.flatnonzero(source.train.labels == label)]
             raise InputError(
-                f"Class {names[label]!r} has {number} row(s), the first is {source.train.ids[row]}; train and "
-                f"{' and '.join(missing)} need one each. Add rows of it, leave it out, or give the parts yourself."
+                f"Class {names[label]!r} has {number} row(s): {listed(few)}. Train and {' and '.join(missing)} need "
+                "one each. Add rows of it, leave it out, or give the parts yourself."
             )

@@ -1,7 +1,7 @@
 import numpy as np
 
-from kerasuite.contracts import Examples
-from kerasuite.data.duplicates import across, conflicting, digest, digests, digests_of
+from kerasuite.contracts import Examples, Splits
+from kerasuite.data.duplicates import across, conflicting, digest, digests, digests_of, remembered, seen, warnings
 
 ROWS = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 3, 1), np.uint8)
 
@@ -42,3 +42,61 @@ def test_digests_of_files_are_those_that_were_found_when_they_were_checked():
     examples = Examples({"path": np.array(["p", "q"])}, facts=facts)
     assert digests_of(examples).tolist() == [digest(ROWS[1]), digest(ROWS[0])]
     assert digests_of(Examples({"image": ROWS})).tolist() == digests(ROWS).tolist()
+
+
+RNG = np.random.default_rng(0)
+HASHES = RNG.integers(0, 256, (9, 2, 32), np.uint8)
+HASHES[:, :, 0] &= 0x7F
+
+
+def photos(name, contents, signs=0):
+    """Photos of some contents, whose hashes differ by some signs from those of others of the same content."""
+    hashes = HASHES[contents].copy()
+    hashes[:, :, 20] ^= np.uint8(2**signs - 1)
+    ids = np.array([f"{name}/{content}.jpg" for content in contents])
+    facts = {"digest": np.array([b"%d %d" % (content, signs) for content in contents]), "perceptual_hash": hashes}
+    return Examples({"path": ids}, np.zeros(len(ids), int), ids, ("cat",), facts=facts)
+
+
+def joined(*parts):
+    columns = lambda name: np.concatenate([part.facts[name] for part in parts])  # noqa: E731
+    ids = np.concatenate([part.ids for part in parts])
+    facts = {name: columns(name) for name in parts[0].facts}
+    return Examples({"path": ids}, np.zeros(len(ids), int), ids, ("cat",), facts=facts)
+
+
+SPLITS = Splits(
+    photos("train", [0, 1, 2]),
+    photos("validation", [3, 4], signs=2),
+    joined(photos("test", [5, 1]), photos("test", [2, 4, 6], signs=3)),
+)
+
+
+def test_near_copies_are_named_beside_the_exact_and_without_them():
+    exact, near_train, near_validation = warnings(SPLITS, near=True)
+    assert exact == "1 of 5 test images are also in train: test/1.jpg = train/1.jpg."
+    assert near_train.startswith("1 of 5 test images nearly are in train")
+    assert near_train.endswith(": test/2.jpg ~ train/2.jpg.")
+    assert near_validation.startswith("1 of 5 test images nearly are in validation")
+    assert near_validation.endswith(": test/4.jpg ~ validation/4.jpg.")
+
+
+def test_near_copies_are_not_looked_for_unless_asked_nor_among_arrays():
+    assert len(warnings(SPLITS)) == 1
+    arrays = [Examples({"image": ROWS[rows]}, np.zeros(len(rows), int)) for rows in ([0, 1], [2], [1, 3])]
+    assert warnings(Splits(*arrays), near=True) == ["1 of 2 test images are also in train: row[0] = row[1]."]
+
+
+def test_rows_that_were_trained_on_are_known_again_from_a_file(tmp_path):
+    np.savez(tmp_path / "seen.npz", **remembered(SPLITS.train, SPLITS.validation))
+    with np.load(tmp_path / "seen.npz", allow_pickle=False) as known:
+        found = seen(known, SPLITS.test, near=True)
+        assert (found.exact.tolist(), found.near.tolist()) == ([1], [2, 3])
+        assert len(seen(known, SPLITS.test, near=False).near) == 0
+
+
+def test_arrays_are_remembered_by_their_digests_alone():
+    known = remembered(Examples({"image": ROWS[[1]]}), Examples({"image": ROWS[[4]]}))
+    assert list(known) == ["digest"]
+    found = seen(known, Examples({"image": ROWS}), near=True)
+    assert (found.exact.tolist(), found.near.tolist()) == ([1, 4], [])

@@ -1,12 +1,15 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
-from kerasuite.data.files import MAXIMAL_PIXELS, check, oddity_notes
+from kerasuite.data.files import MAXIMAL_PIXELS, check, oddity_notes, read
+from kerasuite.data.near import perceptual_hash
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 
@@ -141,3 +144,26 @@ def test_a_photo_turned_by_metadata_that_the_graph_does_not_read_is_named(tmp_pa
     )
     Image.new("RGB", (8, 4)).save(tmp_path / "xmp.jpg", xmp=xmp)
     assert "orientation 6" in check([tmp_path / "xmp.jpg"])[0].reason
+
+
+def test_a_photo_has_the_perceptual_hash_of_its_upright_pixels(tmp_path):
+    photo = load_sample_image("china.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise by a quarter
+    turned_photo = checked(tmp_path, encoded(photo, "JPEG", exif=exif.tobytes(), quality=95)).perceptual_hash
+    upright = perceptual_hash(np.rot90(photo, -1))
+    assert np.bitwise_count(turned_photo[0] ^ upright[0]).sum() < 10
+    assert np.bitwise_count(turned_photo[0] ^ perceptual_hash(photo)[0]).sum() > 80
+    assert checked(tmp_path, b"").perceptual_hash is None
+
+
+def test_files_are_read_once_and_what_cannot_be_used_has_its_reason(tmp_path, monkeypatch):
+    sound, broken, missing = (str(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
+    (tmp_path / "a.png").write_bytes(encoded(PIXELS, "PNG"))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    opened, plainly = [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(str(path)) or plainly(path))
+    usable, skipped = read([sound, broken, missing])
+    assert usable == {sound: encoded(PIXELS, "PNG")}
+    assert [(id, reason[:12]) for id, reason in skipped] == [(broken, "not an image"), (missing, "cannot be re")]
+    assert sorted(opened) == [sound, broken, missing]

@@ -1,11 +1,11 @@
 import gzip
 import os
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+from kerasuite.data.files import check
 from kerasuite.data.sources import image_splits, labelled_images
 from kerasuite.errors import InputError
 
@@ -40,54 +40,11 @@ def refused(data, *words):
         assert word in str(error.value)
 
 
-# Named data sets
-
-
-def test_digits_are_scaled_to_255():
-    source = image_splits("digits")
-    assert source.train.inputs["image"].shape == (1797, 8, 8, 1)
-    assert source.train.inputs["image"].max() == 255
-    assert source.train.ids[3] == "digits[3]"
-    assert source.train.class_names == tuple("0123456789")
-    assert (source.validation, source.test) == (None, None)
-
-
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
-def test_a_failed_download_says_what_to_pass_instead(name, monkeypatch, tmp_path):
-    def fail():
-        raise Exception("URL fetch failure on somewhere")
-
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", fail)
-    refused(name, "URL fetch failure", "https://", str(tmp_path / "datasets"), "--data digits", "x_train")
-
-
-def test_a_downloaded_set_gets_its_class_names(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    x, y = np.zeros((20, 32, 32, 3), np.uint8), np.arange(20)[:, None] % 10
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: ((x, y), (x[:10], y[:10])))
-    source = image_splits("cifar10")
-    assert source.test.class_names[:2] == ("airplane", "automobile")
-    assert source.train.labels.tolist() == [*range(10)] * 2
-
-
-def test_mnist_put_in_place_by_hand_is_read_without_a_download(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    (tmp_path / "datasets").mkdir()
-    npz(tmp_path / "datasets", "mnist.npz")
-    assert len(image_splits("mnist").test) == 2
-
-
-def test_fashion_mnist_put_in_place_by_hand_has_the_names_of_clothes(monkeypatch, tmp_path):
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    folder = tmp_path / "datasets" / "fashion-mnist"
-    folder.mkdir(parents=True)
-    idx_folder(folder, y=np.arange(6, dtype=np.uint8) % 2)
-    assert image_splits("fashion_mnist").train.class_names == ("T-shirt/top", "Trouser")
+# What it takes
 
 
 def test_what_data_takes_is_listed_where_it_names_nothing():
-    refused("minst", "minst", "mnist, fashion_mnist, cifar10, digits", ".npz", "IDX")
+    refused("minst", "minst", "mnist, fashion_mnist, cifar10, digits, flowers, trashnet_sample", ".npz", "IDX")
 
 
 # .npz files
@@ -257,11 +214,16 @@ def test_class_folders_become_examples_of_paths(tmp_path):
     assert source.train.inputs["path"][0] == str(tmp_path / "cat" / "0.png")
     assert source.train.labels.tolist() == [0] * 4 + [1] * 4
     assert (source.test, source.skipped) == (None, ())
-    assert {name: column[3] for name, column in source.train.facts.items() if name != "digest"} == {
+    assert {
+        name: column[3] for name, column in source.train.facts.items() if name in ("height", "width", "is_gray")
+    } == {
         "height": 6,
         "width": 5,
         "is_gray": False,
     }
+    pictures = check(source.train.inputs["path"])
+    assert source.train.facts["digest"].tolist() == [picture.digest for picture in pictures]
+    assert source.train.facts["perceptual_hash"].tolist() == [picture.perceptual_hash.tolist() for picture in pictures]
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid", "Val"])
@@ -322,7 +284,9 @@ def test_folders_without_what_training_needs_are_refused(tmp_path):
     (tmp_path / "gap" / "bird").mkdir()
     refused(tmp_path / "gap", "class(es) bird")
     save(class_folders(tmp_path / "one") / "eel" / "0.png")
-    refused(tmp_path / "one", "'eel' has 1 row(s)", "eel/0.png", "validation and test")
+    refused(tmp_path / "one", "'eel' has 1 row(s): eel/0.png.", "validation and test")
+    save(tmp_path / "one" / "eel" / "1.png")
+    refused(tmp_path / "one", "'eel' has 2 row(s): eel/0.png, eel/1.png.", "leave it out")
     class_folders(tmp_path / "tested" / "test")
     refused(tmp_path / "tested", "a part test, and none for training")
     class_folders(tmp_path / "untrained" / "test")

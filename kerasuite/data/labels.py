@@ -1,0 +1,219 @@
+"""A table of photos and their labels, for photos that are not in class folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from kerasuite.contracts import Skipped
+from kerasuite.data.folders import PART_FOLDERS, PARTS, TRAIN, VALIDATION, ClassFile, identity
+from kerasuite.errors import InputError
+
+PATH, LABEL, GROUP, SPLIT = "path", "label", "group", "split"
+# What else a column may be called; the first that is there counts.
+_CALLED = {
+    PATH: (PATH, "filename", "file", "image"),
+    LABEL: (LABEL, "class", "category"),
+    GROUP: (GROUP,),
+    SPLIT: (SPLIT, "subset"),
+}
+_PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
+_SEPARATORS = ",;\t"
+_NOT_TEXT = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass
+class Listed:
+    """The photos that a table lists, by part, and what was noticed in reading it."""
+
+    parts: dict[str, list[ClassFile]]
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+
+
+def read(table: Path, folder: Path | None = None) -> Listed:
+    """The photos that a csv or tsv lists: columns path and label, and perhaps group and split.
+
+    Args:
+        folder: where paths start, if not at the table's own folder; a path that is not there is looked for beside the
+            table too.
+
+    Raises:
+        InputError: it cannot be used; names the rows, counted as spreadsheets do: the first below the names is row 2.
+    """
+    frame = _frame(table)
+    columns, notes = _columns(table, list(frame.columns))
+    rows = [_Row(number, *cells) for number, cells in enumerate(_cells(frame, columns), start=2)]
+    # A blank line, at the end as a rule, is no row.
+    rows = [row for row in rows if any((row.path, row.label, row.group, row.split))]
+    if not rows:
+        raise InputError(f"{table} has no rows below its column names. Each photo needs a row: its path and its label.")
+    _refuse_rows(table, rows, columns)
+    lone = [row for row in rows if not row.group] if any(row.group for row in rows) else []
+    for row in lone:
+        row.group = f"only {row.path}"
+    if lone:
+        notes += (f"{len(lone):,} row(s) of {table.name} have no group: each photo is a group of its own.",)
+    parts, skipped = _by_part(table, rows, _places(table, rows, folder))
+    return Listed(parts, skipped, notes)
+
+
+@dataclass
+class _Row:
+    number: int
+    path: str
+    label: str
+    group: str
+    split: str
+
+    @property
+    def part(self) -> str:
+        """The part that the split names; train where there is none."""
+        return _PART_NAMES[self.split.lower()] if self.split else TRAIN
+
+
+def _frame(table: Path) -> pl.DataFrame:
+    """The table, every cell a string."""
+    try:
+        names = table.read_bytes().split(b"\n", 1)[0].decode("utf-8", "replace")
+        separator = max(_SEPARATORS, key=names.count)
+        return _strings(table, separator)
+    except OSError as fault:
+        raise InputError(
+            f"{table} cannot be read: {fault.strerror}. --labels takes a csv of path and label."
+        ) from fault
+    except pl.exceptions.NoDataError as fault:
+        raise InputError(f"{table} is empty. Its first line names the columns: path,label.") from fault
+    except pl.exceptions.PolarsError as fault:
+        raise InputError(f"{table} cannot be read as a table. {_malformed(table, separator)}") from fault
+
+
+def _strings(source: Path | bytes, separator: str) -> pl.DataFrame:
+    return pl.read_csv(source, separator=separator, infer_schema=False, encoding="utf8-lossy")
+
+
+def _malformed(table: Path, separator: str) -> str:
+    """Which row to look at, since polars does not say: the first that it cannot read by itself."""
+    names, *lines = table.read_bytes().splitlines()
+    for row, line in enumerate(lines, start=2):
+        try:
+            _strings(names + b"\n" + line + b"\n", separator)
+        except pl.exceptions.PolarsError:
+            return (
+                f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
+                f"{separator!r} stands in quotation marks: {line[:80].decode('utf-8', 'replace')}"
+            )
+    return "Save it anew as csv in UTF-8."
+
+
+def _columns(table: Path, names: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Which column of the table is which, and a sentence on each that is not called by its plain name."""
+    plain: dict[str, str] = {}
+    for name in names:
+        other = plain.setdefault(name.strip().lower(), name)
+        if other != name:
+            raise InputError(f"{table} has the columns {other!r} and {name!r}. Keep one.")
+    columns, notes = {}, ()
+    for what, called in _CALLED.items():
+        found = next((name for name in called if name in plain), None)
+        if found is not None:
+            columns[what] = plain[found]
+        if found not in (what, None):
+            notes += (f"The column {plain[found]!r} of {table.name} is taken as the {what}.",)
+    for what in (PATH, LABEL):
+        if what not in columns:
+            raise InputError(
+                f"{table} has no column {' or '.join(_CALLED[what])}; it has {', '.join(map(repr, names))}."
+                f"{_not_utf8(names)} The first line names the columns, such as path,label."
+            )
+    return columns, notes
+
+
+def _not_utf8(texts: Iterable[str]) -> str:
+    return " It is not UTF-8: save it as that." if any(_NOT_TEXT in text for text in texts) else ""
+
+
+def _cells(frame: pl.DataFrame, columns: dict[str, str]) -> Iterable[tuple[str, ...]]:
+    """path, label, group and split of every row, stripped; empty where there is none."""
+    cells = {
+        what: frame[columns[what]].fill_null("").str.strip_chars().to_list() if what in columns else [""] * len(frame)
+        for what in _CALLED
+    }
+    return zip(*cells.values())
+
+
+def _refuse_rows(table: Path, rows: list[_Row], columns: dict[str, str]) -> None:
+    """Raise where a cell is missing or says nothing; names every row of the first fault."""
+    faults = {
+        "are not UTF-8. Save the table as UTF-8": [
+            row for row in rows if _NOT_TEXT in row.path + row.label + row.group + row.split
+        ],
+        "have no path. Fill it in, or delete the row": [row for row in rows if not row.path],
+        "have no label. Fill it in, or delete the row": [row for row in rows if not row.label],
+    }
+    for what, found in faults.items():
+        if found:
+            raise InputError(f"{len(found):,} row(s) of {table} {what}: {_named(found)}.")
+    if SPLIT in columns:
+        unknown = [row for row in rows if row.split.lower() not in _PART_NAMES]
+        if unknown:
+            values = [f"row {row.number} has {row.split!r}" for row in unknown]
+            raise InputError(
+                f"{len(unknown):,} row(s) of {table} are in no part: {', '.join(values)}. The column "
+                f"{columns[SPLIT]!r} takes {', '.join(_PART_NAMES)}; without the column, parts are held out."
+            )
+
+
+def _named(rows: list[_Row]) -> str:
+    return ", ".join(f"row {row.number}" + (f" ({row.path})" if row.path else "") for row in rows)
+
+
+def _places(table: Path, rows: list[_Row], folder: Path | None) -> list[str]:
+    """Where the file of each row is."""
+    folders = [table.parent] if folder in (None, table.parent) else [folder, table.parent]
+    places = [_place(row.path, folders) for row in rows]
+    missing = [row for row, place in zip(rows, places) if place is None]
+    if missing:
+        raise InputError(
+            f"{len(missing):,} file(s) that {table} names are not there. Paths start at "
+            f"{' or '.join(map(str, folders))}; --data FOLDER sets another start. Missing: {_named(missing)}."
+        )
+    return places
+
+
+def _place(path: str, folders: list[Path]) -> str | None:
+    # An absolute path swallows the folder that it is joined to.
+    return next((place for folder in folders if os.path.isfile(place := os.path.join(folder, path))), None)
+
+
+def _by_part(table: Path, rows: list[_Row], places: list[str]) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:
+    """Each file once, in its part; parts without rows are left out."""
+    parts: dict[str, list[ClassFile]] = {part: [] for part in PARTS}
+    first: dict[object, _Row] = {}
+    skipped = []
+    for row, place in zip(rows, places):
+        other = first.setdefault(identity(place), row)
+        if other is row:
+            parts[row.part].append(ClassFile(row.path, place, row.label, row.group))
+        else:
+            _refuse_conflict(table, other, row)
+            skipped.append(Skipped(row.path, f"row {row.number}: the same file as row {other.number}"))
+    return {part: files for part, files in parts.items() if files}, skipped
+
+
+def _refuse_conflict(table: Path, one: _Row, other: _Row) -> None:
+    """Raise where two rows name one file, and say different things of it."""
+    for what, a, b in (
+        (LABEL, one.label, other.label),
+        (SPLIT, one.part, other.part),
+        (GROUP, one.group, other.group),
+    ):
+        if a != b:
+            raise InputError(
+                f"{table}: row {one.number} ({one.path}) and row {other.number} ({other.path}) are one file, with the "
+                f"{what}s {a!r} and {b!r}. Delete one of them."
+            )
