@@ -73,6 +73,4 @@ def normalisation(name: str, momentum: float = 0.9, gamma: str = "ones") -> kera
         gamma: initial scale, by the initializer's name.
     """
     spread = tf.distribute.get_strategy().num_replicas_in_sync > 1
-    return keras.layers.BatchNormalization(
-        momentum=momentum, gamma_initializer=gamma, synchronized=spread, name=name
-    )
+    return keras.layers.BatchNormalization(momentum=momentum, gamma_initializer=gamma, synchronized=spread, name=name)

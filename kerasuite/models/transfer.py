@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 import tensorflow as tf
+
+_TINY = 1e-12
 
 
 def pooled(backbone: keras.Model) -> keras.Model:
@@ -21,19 +24,34 @@ def pooled(backbone: keras.Model) -> keras.Model:
 
 
 def head(num_features: int, num_classes: int, *, dropout: float = 0.2) -> keras.Model:
-    """Features (batch, num_features) to logits (batch, num_classes).
+    """Features (batch, num_features), brought to a common scale, to logits (batch, num_classes).
 
     Args:
         dropout: share of the features dropped.
 
     Example:
-        >>> head(2048, 6).count_params()
+        >>> sum(weight.shape.num_elements() for weight in head(2048, 6).trainable_weights)
         12294
     """
     features = keras.Input((num_features,), name="features")
-    x = keras.layers.Dropout(dropout, name="dropout")(features) if dropout else features
+    # What it subtracts and divides by is set by `standardise`; as it is made, it changes nothing.
+    scaling = keras.layers.BatchNormalization(center=False, scale=False, epsilon=_TINY, name="standardised")
+    x = scaling(features, training=False)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(features, logits, name="head")
+
+
+def standardise(head: keras.Model, features: np.ndarray) -> None:
+    """Set the head's scale by features (n, num_features): each less its mean, all over one standard deviation.
+
+    Backbones differ in the size of their features by factors of hundreds; a learning rate suits one size.
+    """
+    features = np.asarray(features, np.float64)
+    centred = features - features.mean(0)
+    variance = np.full(features.shape[1], max(np.mean(centred**2), _TINY))
+    head.get_layer("standardised").set_weights([features.mean(0), variance])
 
 
 def joined(backbones: Sequence[keras.Model], head: keras.Model) -> keras.Model:

@@ -31,6 +31,23 @@ def test_the_head_alone_takes_features(backbone):
     assert transfer.joined([], head)(np.zeros((2, 8), np.float32)).shape == (2, 5)
 
 
+def test_the_head_brings_features_of_any_size_to_one_scale():
+    rng = np.random.default_rng(0)
+    features = (rng.normal(0, 1, (500, 8)) * np.arange(1, 9) * 1e-3 + 5).astype(np.float32)
+    head = transfer.head(8, 3, dropout=0)
+    transfer.standardise(head, features)
+    inside = keras.Model(head.input, head.get_layer("standardised").output)(features).numpy()
+    np.testing.assert_allclose(inside.mean(0), 0, atol=1e-3)
+    assert inside.std() == pytest.approx(1, abs=1e-3)
+    assert inside[:, 7].std() / inside[:, 0].std() == pytest.approx(features[:, 7].std() / features[:, 0].std(), 1e-3)
+
+
+def test_the_heads_scale_is_not_changed_by_training():
+    head = transfer.copied(transfer.head(8, 3))
+    head(np.full((4, 8), 9.0, np.float32), training=True)
+    np.testing.assert_array_equal(head.get_layer("standardised").get_weights(), [np.zeros(8), np.ones(8)])
+
+
 def test_joined_is_one_after_the_other(backbone):
     pooled, head = transfer.pooled(backbone), transfer.head(8, 5)
     np.testing.assert_allclose(transfer.joined([pooled], head)(pixels()), head(pooled(pixels())), atol=1e-6)
@@ -40,12 +57,14 @@ def test_statistics_stay_as_they_were_in_training_unless_they_are_to_be_learnt(b
     pooled, head = transfer.pooled(backbone), transfer.head(8, 5, dropout=0)
     frozen = transfer.joined([transfer.copied(pooled)], transfer.copied(head))
     learning = transfer.joined([transfer.copied(pooled, frozen_statistics=False)], transfer.copied(head))
-    before = [weight.numpy() for weight in learning.non_trainable_weights]
+    before = [weight.numpy() for weight in learning.layers[1].non_trainable_weights]
     np.testing.assert_array_equal(frozen(pixels(), training=True), frozen(pixels(), training=False))
     learning(pixels(), training=True)
-    moved = [np.abs(weight.numpy() - old).max() for weight, old in zip(learning.non_trainable_weights, before)]
+    moved = [
+        np.abs(weight.numpy() - old).max() for weight, old in zip(learning.layers[1].non_trainable_weights, before)
+    ]
     assert min(moved) > 0
-    for weight, old in zip(frozen.non_trainable_weights, before, strict=True):
+    for weight, old in zip(frozen.layers[1].non_trainable_weights, before, strict=True):
         np.testing.assert_array_equal(weight.numpy(), old)
 
 
