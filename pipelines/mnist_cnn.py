@@ -8,34 +8,29 @@ with --epochs 3 --learning-rate 8e-3 --no-augment: 0.9909 in 15 s. `make bench D
 
 from __future__ import annotations
 
-import shlex
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from kerasuite import config, devices, run_directory
-from kerasuite.config import command
-from kerasuite.contracts import Examples, Plan, Skipped, Splits, named, skipped_warning
+from kerasuite import config, devices, progress, run_directory
+from kerasuite.contracts import Examples, Plan, Splits, skipped_warning
 from kerasuite.errors import InputError
+from kerasuite.pipelines import _image_classification
+from kerasuite.pipelines._image_classification import Task, find_inputs, read_inputs
+
+__all__ = ["SAMPLE", "Config", "evaluate", "find_inputs", "finish", "load", "read_inputs", "run", "train"]
 
 if TYPE_CHECKING:
     import keras
 
     from kerasuite.data.augmentation import Augmentation
     from kerasuite.data.images import ImagePreparation
-    from kerasuite.evaluation.classification import Scores
     from kerasuite.training.fit import Fitted
 
 # Settings for seconds, on the digits that come with scikit-learn.
 SAMPLE = {"data": "digits", "epochs": 30, "batch_size": 64, "learning_rate": 4e-3, "patience": 30}
-
-SERVING_INPUT = 'images=tf.constant([open("photo.jpg", "rb").read()])'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +101,8 @@ def load(config: Config) -> Splits:
     """Read the data, name what cannot be used, and hold out what came unsplit."""
     from kerasuite.data import duplicates, images, sources, splits
 
-    source = sources.image_splits(config.data)
+    with progress.bar("Checking images") as shown:
+        source = sources.image_splits(config.data, shown)
     whole = splits.complete(
         source.train,
         source.validation,
@@ -199,142 +195,35 @@ def augmentation(config: Config) -> Augmentation | None:
     return Augmentation.usual(config.data, **changes)
 
 
+def task(config: Config, prepare: ImagePreparation) -> Task:
+    """What scoring and the report need to know of this pipeline."""
+    from kerasuite.data import pixels
+
+    features = lambda examples: {"logistic_regression": pixels.features(examples, prepare)}  # noqa: E731
+    return Task("mnist_cnn", config, config.model, prepare, features)
+
+
 def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from raw input, and write the report; metrics.json comes last."""
-    from kerasuite.data import batches, duplicates, pixels
-    from kerasuite.evaluation import baselines, predict, results
-    from kerasuite.serving import export
-    from kerasuite.training.checkpoint import discard
-
-    began = time.monotonic()
-    train, validation, test = splits.train, splits.validation, splits.test
-    prepare = preparation(config, train)
-    with run_directory.writing(run_dir / run_directory.MODEL) as path:
-        fitted.model.save(path)
-    export.export(run_dir / run_directory.SERVABLE, fitted.model, prepare, train.class_names, input_name="images")
-    simple = baselines.fit_all(pixels.features(train, prepare), train.labels, len(train.class_names))
-    with run_directory.writing(run_dir / run_directory.BASELINES) as path:
-        baselines.save(path, simple)
-    with run_directory.writing(run_dir / run_directory.SEEN) as path:
-        np.save(path, np.concatenate([duplicates.digests_of(train), duplicates.digests_of(validation)]))
-
-    best = baselines.best(simple, pixels.features(validation, prepare), validation.labels)
-    scores = score(run_dir, test, prepare, best)
-    in_python = predict.probabilities(fitted.model, batches.inference(test, prepare, 256))
-    servable = export.compare(scores.probabilities, in_python, test.ids)
-    seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
-    facts = {
-        "pipeline": "mnist_cnn",
-        "examples": splits.counts,
-        "servable": servable,
-        "seconds": seconds | {"total": sum(seconds.values())},
-    }
-    metrics = results.write(
-        run_dir,
-        scores,
-        title=f"{config.model} on {Path(config.data).name}",
-        summary=" ".join(splits.notes),
-        facts=facts,
-        warnings=splits.warnings,
-        thumbnails=lambda rows: pixels.thumbnails(test.take(rows), prepare),
-        history=fitted.history,
-        settings=asdict(config),
-        serving_input=SERVING_INPUT,
-        command=command("mnist_cnn", config),
-    )
-    discard(run_dir / run_directory.CHECKPOINTS)
-    return metrics
-
-
-def score(run_dir: Path, examples: Examples, prepare: ImagePreparation, best_baseline: str) -> Scores:
-    """What `servable/` says of the raw bytes of every row, and what the run's baselines say."""
-    from kerasuite.data import duplicates, pixels
-    from kerasuite.evaluation import baselines
-    from kerasuite.evaluation.classification import Scores
-    from kerasuite.serving.predictor import Predictor
-
-    features = pixels.features(examples, prepare)
-    simple = baselines.load(run_dir / run_directory.BASELINES)
-    trained_on = np.load(run_dir / run_directory.SEEN, allow_pickle=False)
-    return Scores(
-        labels=examples.labels,
-        probabilities=Predictor(run_dir / run_directory.SERVABLE).probabilities(pixels.raw(examples)),
-        baselines={name: baseline.probabilities(features) for name, baseline in simple.items()},
-        best_baseline=best_baseline,
-        ids=examples.ids,
-        class_names=examples.class_names,
-        groups=examples.groups,
-        seen=duplicates.across(trained_on, duplicates.digests_of(examples))[0],
+    return _image_classification.finish(
+        task(config, preparation(config, splits.train)), fitted, splits, run_dir, seconds
     )
 
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
-    began = time.monotonic()
-    devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
-    splits = load(config)
-    for sentence in (*splits.notes, *(f"Warning: {sentence}" for sentence in splits.warnings)):
-        print(sentence, file=sys.stderr)
-    run_directory.require_same(run_dir, "data", splits.fingerprint())
-    loaded = time.monotonic()
-    fitted = train(config, splits.train, splits.validation, run_dir)
-    seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
-    return finish(config, fitted, splits, run_dir, seconds)
+    return _image_classification.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled data."""
-    from kerasuite.data import images, pixels, sources
-    from kerasuite.evaluation import results
-    from kerasuite.serving.predictor import Predictor
+    from kerasuite.data import images
 
-    began = time.monotonic()
-    trained = run_directory.read_json(run_dir / run_directory.METRICS)
     made = run_directory.read_json(run_dir / run_directory.ENVIRONMENT)["preparation"]
     prepare = images.ImagePreparation(tuple(made["image_size"]), made["channels"])
-    class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
-    examples, skipped, notes = sources.labelled_images(data, class_names)
-    scores = score(run_dir, examples, prepare, trained["best_baseline"])
-    warnings = skipped_warning(skipped)
-    if len(scores.seen):
-        what = f"{len(scores.seen):,} of these {len(examples):,} images are among those that the model was trained on"
-        warnings.append(named(what, [examples.ids[row] for row in scores.seen]))
-    for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
-        print(sentence, file=sys.stderr)
-    facts = {
-        "pipeline": "mnist_cnn",
-        "examples": {"test": len(examples), "skipped": len(skipped)},
-        "seconds": {"total": time.monotonic() - began},
-    }
-    return results.write(
-        folder,
-        scores,
-        title=f"{config.model} trained on {Path(config.data).name}, evaluated on {Path(data).name}",
-        summary=" ".join(notes),
-        facts=facts,
-        warnings=warnings,
-        thumbnails=lambda rows: pixels.thumbnails(examples.take(rows), prepare),
-        settings=asdict(config),
-        serving_input=SERVING_INPUT,
-        command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", data]),
-        run_dir=run_dir,
-    )
-
-
-def find_inputs(arguments: Sequence[str]) -> list[str]:
-    """The files that the arguments name: files as they are, and the image files below folders."""
-    from kerasuite.data import folders
-
-    return folders.find(arguments)
-
-
-def read_inputs(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:
-    """The bytes of the files that can be used, by path, and the others with the reason."""
-    from kerasuite.data import files
-
-    return files.read(paths)
+    return _image_classification.evaluate(task(config, prepare), run_dir, data, folder)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ FILES = {
     "roc.png",
     "servable",
     "tensorboard",
-    "trained_on.npy",
+    "trained_on.npz",
 }
 EPOCHS = 4
 

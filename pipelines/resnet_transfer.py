@@ -1,0 +1,250 @@
+"""Photos to a fine-tuned classifier, by way of a pretrained backbone that looks at each photo once.
+
+kerasuite run resnet_transfer --data my_photos --backbone efficientnet_lite0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from kerasuite import config, devices, progress, run_directory
+from kerasuite.contracts import Examples, Splits, skipped_warning
+from kerasuite.errors import InputError
+from kerasuite.pipelines import _fine_tuning, _image_classification
+from kerasuite.pipelines._fine_tuning import preparation
+from kerasuite.pipelines._image_classification import Task, find_inputs, read_inputs
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasuite.evaluation.classification import Scores
+    from kerasuite.evaluation.report import Section
+    from kerasuite.models.backbones import Backbone
+    from kerasuite.training.fit import Fitted
+
+__all__ = [
+    "SAMPLE",
+    "Config",
+    "backbone",
+    "evaluate",
+    "find_inputs",
+    "finish",
+    "load",
+    "preparation",
+    "read_inputs",
+    "run",
+    "train",
+]
+
+# Settings for seconds, on the photos that come with the package.
+SAMPLE = {"data": "trashnet_sample", "backbone": "resnet14", "image_size": (64, 64), "epochs": 8, "views": 4}
+
+# For colours, a photo need not be large.
+COLOURS_SIZE = (64, 64)
+MOST_BASELINE_ROWS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(config.Settings):
+    """Settings of resnet_transfer."""
+
+    data: str = "flowers"
+    """flowers (downloaded once), trashnet_sample (bundled), or a folder with one folder of photos for each class, with
+    or without train, validation and test above them."""
+    labels: str | None = None
+    """csv of path, label and perhaps group and split, for photos that are not in class folders."""
+    image_size: tuple[int, int] | None = None
+    """Height and width in pixels; the backbone's own if not given."""
+    backbone: str = "resnet50"
+    """A classifier of keras.applications by name, efficientnet_lite0, resnet14 (bundled), a .keras file, or a
+    TensorFlow Hub handle or SavedModel folder."""
+    weights: str | None = None
+    """A local file of the backbone's weights, instead of a download."""
+    feature_layer: str | None = None
+    """Of a .keras file: the layer whose output is the features."""
+    preprocessing: Literal["none", "unit", "signed", "lite", "imagenet"] | None = None
+    """What a .keras file or SavedModel expects of pixels 0-255: as they are, /255, /127.5 - 1, (x - 127) / 128, or
+    /255 less ImageNet's mean and over its deviation."""
+    train_from_scratch: bool = False
+    """Start from random weights and train everything, to see what the pretraining buys."""
+    unfreeze: str = "last_stage"
+    """What is trained after the head: none, last_stage (all at the last resolution), all, or all behind a layer."""
+    views: int | None = None
+    """Changed versions of each photo that pass the frozen part once each; 8 for what is fine-tuned, else 1."""
+    augment: bool = True
+    """Change the training photos at random; the next six say how."""
+    crop: float = 0.35
+    """Smallest share of a photo's area that a random crop keeps."""
+    flip: bool = True
+    """Mirror half of the photos left to right."""
+    rand_augment: int = 0
+    """Changes of RandAugment for each photo."""
+    magnitude: float = 9.0
+    """Strength of RandAugment's changes, of 30."""
+    mixup: float = 0.0
+    """Mix pairs of rows in shares from Beta(mixup, mixup); 0 mixes none."""
+    cutmix: float = 0.0
+    """Paste a part of one row into another, its area from Beta(cutmix, cutmix); 0 pastes none. The head's own stage,
+    which is trained on vectors, goes without."""
+    dropout: float = 0.2
+    """Share of the features dropped before the head."""
+    label_smoothing: float = 0.1
+    """Share of the target spread over all classes."""
+    head_epochs: int = 20
+    """Passes over the training rows at most while only the head is trained, if more is trained after it."""
+    epochs: int = 20
+    """Passes over the training rows at most of the last stage of training."""
+    batch_size: int = 64
+    """Rows a step, over all devices together."""
+    learning_rate: float = 3e-3
+    """Peak rate of the head."""
+    backbone_rate: float = 0.1
+    """Rate of the last unfrozen stage as a share of the head's; of the stages before it, as a share of that."""
+    weight_decay: float = 0.02
+    """Decoupled weight decay, times the rate."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced makes every class count alike in the loss."""
+    cache: str | None = None
+    """Folder for features; KERASUITE_CACHE or the user's folder for caches if not given."""
+    cache_gb: float = 8.0
+    """Most that the features may take on disk, GB; 0 runs the frozen part again in each epoch."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
+            raise InputError(f"--image-size is {self.image_size}; expected height and width, at least 1 each.")
+        for name in ("views", "head_epochs"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("learning_rate", "backbone_rate", "crop"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be over 0.")
+        for name in ("weight_decay", "mixup", "cutmix", "magnitude", "rand_augment", "cache_gb"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be 0 or more.")
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must lie from 0 to under 1.")
+        if self.cutmix and self.unfreeze == "none" and self.cache_gb:
+            raise InputError(
+                "--cutmix needs photos or maps, not vectors: pass --unfreeze last_stage or --cache-gb 0 too."
+            )
+        if self.crop > 1:
+            raise InputError(f"--crop is {self.crop}; a crop keeps at most the whole photo, 1.")
+
+
+def load(config: Config) -> Splits:
+    """Read the photos, name what cannot be used, and hold out what came unsplit."""
+    from kerasuite.data import duplicates, sources, splits
+
+    with progress.bar("Checking photos") as shown:
+        source = sources.image_splits(config.data, shown, labels=config.labels)
+    whole = splits.complete(
+        source.train,
+        source.validation,
+        source.test,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+        seed=config.seed,
+    )
+    whole = replace(whole, skipped=source.skipped, notes=source.notes)
+    return replace(whole, warnings=(*skipped_warning(source.skipped), *duplicates.warnings(whole, near=True)))
+
+
+def backbone(config: Config) -> Backbone:
+    """The pretrained network, ending in a vector."""
+    from kerasuite.models import backbones, transfer
+
+    loaded = backbones.load(
+        config.backbone,
+        config.image_size,
+        weights=config.weights,
+        feature_layer=config.feature_layer,
+        preprocessing=config.preprocessing,
+        pretrained=not config.train_from_scratch,
+    )
+    return replace(loaded, model=transfer.pooled(loaded.model))
+
+
+def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:
+    """Train the head, then what is unfrozen; goes on from the run directory's checkpoints if there are any."""
+    import keras
+
+    strategy = devices.strategy(config.devices)
+    run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
+    keras.utils.set_random_seed(config.seed)
+    return _fine_tuning.FineTuning(config, backbone(config), train, validation, run_dir).fit(strategy)
+
+
+def task(config: Config, run_dir: Path) -> Task:
+    """What scoring and the report need to know of this pipeline."""
+    base = backbone(config)
+    return Task(
+        "resnet_transfer",
+        config,
+        Path(config.backbone).name,
+        preparation(base),
+        features=partial(baseline_features, config, base, run_dir),
+        near=True,
+        choose_penalty=True,
+        most_baseline_rows=MOST_BASELINE_ROWS,
+        sections=partial(sections, config, base),
+    )
+
+
+def baseline_features(config: Config, base: Backbone, run_dir: Path, examples: Examples) -> dict[str, np.ndarray]:
+    """What the linear baselines know of each photo: its colours, and the backbone's features before any training."""
+    from kerasuite.data import images, pixels
+
+    small = images.ImagePreparation(COLOURS_SIZE, 3)
+    found = {"logistic_regression_on_colours": pixels.colour_histograms(examples, small)}
+    if not config.train_from_scratch:
+        network = _fine_tuning.frozen_network(config, base, base.model, "head", run_dir)
+        known = _fine_tuning.features_in_memory(config, examples, preparation(base), network)
+        found["logistic_regression_on_features"] = known
+    return found
+
+
+def finish(
+    config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Export, score the export on the whole test set from raw photos, and write the report; metrics.json comes last."""
+    return _image_classification.finish(task(config, run_dir), fitted, splits, run_dir, seconds)
+
+
+def sections(config: Config, base: Backbone, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
+    """The report's sections on where the model looked, and on how the training photos were changed."""
+    from kerasuite.data import pixels
+    from kerasuite.evaluation import explain, sheet
+
+    prepare, changes = preparation(base), _fine_tuning.photo_changes(config, base)
+    made = [explain.section(model, scores, lambda rows: pixels.thumbnails(splits.test.take(rows), prepare))]
+    if changes is not None:
+        large = preparation(base, _fine_tuning.ROOM_TO_CROP)
+        some = splits.train.take(np.random.default_rng(config.seed).permutation(len(splits.train))[:6])
+        looks = [pixels.thumbnails(some, prepare), *pixels.views(some, large, changes, 2, config.seed)]
+        names = [some.class_names[label] for label in some.labels]
+        made.append(sheet.augmentation_section(looks, names))
+    return made
+
+
+def run(config: Config, run_dir: Path) -> dict[str, Any]:
+    """Load, train, finish."""
+    return _image_classification.run(config, run_dir, load, train, finish)
+
+
+def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
+    """The report of a finished run on other labelled photos."""
+    return _image_classification.evaluate(task(config, run_dir), run_dir, data, folder)
+
+
+if __name__ == "__main__":
+    from kerasuite.commands.run import script
+
+    script(__file__)

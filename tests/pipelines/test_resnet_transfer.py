@@ -1,0 +1,329 @@
+"""resnet_transfer from end to end on generated photos, with a tiny backbone of random weights."""
+
+import csv
+import errno
+import json
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+from kerasuite import cli
+from kerasuite.commands import run
+from kerasuite.data import features, row_store
+from kerasuite.errors import EnvironmentFault, InputError
+from kerasuite.models import resnet
+from kerasuite.pipelines import resnet_transfer
+from kerasuite.training import fit
+
+SIZE = (16, 16)
+COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 40, 60)}
+
+
+def photo(colour, seed, size=(24, 20)):
+    """A noisy JPEG-like photo of a colour."""
+    noise = np.random.default_rng(seed).normal(0, 40, (*size, 3))
+    return Image.fromarray((np.array(COLOURS[colour]) + noise).clip(0, 255).astype(np.uint8))
+
+
+def write_photos(folder, number=12, seed=0):
+    for k, colour in enumerate(COLOURS):
+        (folder / colour).mkdir(parents=True)
+        for place in range(number):
+            photo(colour, 1000 * seed + 100 * k + place).save(folder / colour / f"{place:02}.jpg", quality=92)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return write_photos(tmp_path_factory.mktemp("data") / "my photos")
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory):
+    """A .keras file, as people bring it."""
+    keras.utils.set_random_seed(5)
+    model = resnet.build(SIZE, 3, 4, blocks=(1, 1, 1), filters=(4, 8, 8))
+    for weight in model.weights:
+        if weight.path.endswith("gamma"):
+            weight.assign(np.ones(weight.shape))
+    path = tmp_path_factory.mktemp("backbone") / "tiny.keras"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(photos, backbone, tmp_path_factory):
+    return resnet_transfer.Config(
+        data=str(photos),
+        backbone=str(backbone),
+        image_size=SIZE,
+        test_fraction=0.25,
+        validation_fraction=0.25,
+        batch_size=8,
+        head_epochs=3,
+        epochs=2,
+        views=2,
+        learning_rate=0.01,
+        precision="float32",
+        cache=str(tmp_path_factory.mktemp("cache")),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    return run.start("resnet_transfer", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
+
+
+def train(config, folder):
+    splits = resnet_transfer.load(config)
+    folder.mkdir(exist_ok=True)
+    return resnet_transfer.train(config, splits.train, splits.validation, folder)
+
+
+def pretrained(config):
+    return resnet_transfer.backbone(config).model
+
+
+def test_the_run_leaves_its_files_and_no_checkpoint(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert {"grad_cam.png", "augmentation.png", "mistakes.png", "report.html", "metrics.json", "servable"} <= names
+    assert "checkpoints" not in names
+
+
+def test_the_numbers_are_of_every_test_photo_and_of_the_exported_model(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["examples"] == {"train": 21, "validation": 6, "test": 9, "skipped": 0}
+    assert metrics["servable"]["checked"] == 9
+    assert metrics["servable"]["label_disagreements"] == 0
+    assert metrics["servable"]["max_difference"] < 1e-5
+    assert set(metrics["baselines"]) == {
+        "majority",
+        "logistic_regression_on_colours",
+        "logistic_regression_on_features",
+    }
+    with open(finished / "confusion_matrix.csv") as file:
+        table = [[int(row[name]) for name in COLOURS] for row in csv.DictReader(file)]
+    assert np.sum(table) == 9
+    assert np.trace(table) / 9 == pytest.approx(metrics["test"]["accuracy"]["value"])
+
+
+def test_colours_alone_tell_these_classes_apart(finished):
+    metrics = json.loads((finished / "metrics.json").read_text())
+    assert metrics["baselines"]["logistic_regression_on_colours"]["accuracy"]["value"] == 1
+
+
+def test_the_history_names_its_stages(finished):
+    with open(finished / "history.csv") as file:
+        stages = [row["stage"] for row in csv.DictReader(file)]
+    assert stages == ["head"] * 3 + ["behind_stage_2"] * 2
+
+
+def test_the_report_shows_where_the_model_looked_and_how_photos_were_changed(finished):
+    page = (finished / "report.html").read_text()
+    for words in ("Where the model looked", "Augmentation", "logistic regression on features"):
+        assert words in page
+
+
+def test_a_second_run_passes_no_photo_through_the_frozen_part(finished, config, tmp_path, monkeypatch):
+    def never(examples, *others):
+        assert not len(examples)
+        return iter(())
+
+    monkeypatch.setattr(features, "_computed", never)
+    again = run.start("resnet_transfer", replace(config, output=str(tmp_path / "again")))
+    first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (finished, again))
+    assert first["test"] == second["test"]
+
+
+@pytest.mark.parametrize("unfreeze", ["none", "last_stage", "stage_1", "all"])
+def test_what_is_unfrozen_changes_and_nothing_else(config, tmp_path, unfreeze):
+    trained = train(replace(config, unfreeze=unfreeze), tmp_path / "run").model.layers[1]
+    before = pretrained(config)
+    changed = {
+        layer.name
+        for layer, old in zip(trained.layers, before.layers, strict=True)
+        if any(not np.array_equal(a, b) for a, b in zip(layer.get_weights(), old.get_weights(), strict=True))
+    }
+    with_weights = [layer.name for layer in before.layers if layer.get_weights()]
+    expected = {
+        "none": [],
+        "last_stage": [name for name in with_weights if name.startswith("stage_3")],
+        "stage_1": [name for name in with_weights if name.startswith(("stage_2", "stage_3"))],
+        "all": with_weights,
+    }
+    assert changed == set(expected[unfreeze])
+
+
+def test_batch_normalisation_keeps_its_statistics_unless_trained_from_scratch(config, tmp_path):
+    def statistics(model):
+        return [weight.numpy() for weight in model.layers[1].weights if "moving" in weight.path]
+
+    tuned = train(replace(config, unfreeze="all"), tmp_path / "tuned").model
+    old = [weight.numpy() for weight in pretrained(config).weights if "moving" in weight.path]
+    for a, b in zip(statistics(tuned), old, strict=True):
+        np.testing.assert_array_equal(a, b)
+    scratch = train(replace(config, train_from_scratch=True), tmp_path / "scratch").model
+    assert all(np.abs(mean).max() > 0 for mean in statistics(scratch)[::2])
+
+
+def test_the_head_on_cached_features_is_the_head_trained_the_slow_way(config, tmp_path):
+    plain = replace(config, unfreeze="none", augment=False, dropout=0.0)
+    fast = train(plain, tmp_path / "fast")
+    slow = train(replace(plain, cache_gb=0.0), tmp_path / "slow")
+    for a, b in zip(fast.model.get_weights(), slow.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+    assert [row["val_loss"] for row in fast.history] == pytest.approx([row["val_loss"] for row in slow.history], 1e-4)
+
+
+def test_features_that_find_no_room_are_not_cached_and_it_is_said(config, tmp_path, capsys):
+    small = replace(config, unfreeze="none", cache=str(tmp_path / "small"), cache_gb=1e-6, epochs=1)
+    train(small, tmp_path / "run")
+    assert "find no room" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("unfreeze", ["last_stage", "all"])
+def test_one_device_and_two_give_the_same_losses(config, tmp_path, unfreeze):
+    alike = replace(config, unfreeze=unfreeze, dropout=0.0, mixup=0.3)
+    histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
+    for one, two in zip(*histories, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], 1e-4)
+        assert one["val_loss"] == pytest.approx(two["val_loss"], 1e-4)
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 4])
+def test_a_run_cut_off_in_either_stage_goes_on_to_the_same_weights(config, tmp_path, monkeypatch, epoch):
+    whole = train(replace(config, cutmix=1.0), tmp_path / "whole")
+    original, seen = fit._Run.epoch, []
+
+    def cut_off(self, *arguments):
+        if len(seen) == epoch:
+            raise KeyboardInterrupt
+        seen.append(epoch)
+        original(self, *arguments)
+
+    monkeypatch.setattr(fit._Run, "epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(config, cutmix=1.0), tmp_path / "cut")
+    monkeypatch.undo()
+    again = train(replace(config, cutmix=1.0), tmp_path / "cut")
+    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.history == whole.history
+
+
+def test_a_stage_that_makes_it_worse_is_undone(config, tmp_path, capsys):
+    wild = replace(config, backbone_rate=1e3, epochs=1)
+    model = train(wild, tmp_path / "wild").model
+    assert "did not lower the validation loss" in capsys.readouterr().out
+    for a, b in zip(model.layers[1].get_weights(), pretrained(config).get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"backbone": "resnet5"}, "resnet50"),
+        ({"feature_layer": "stage_9"}, "stage_3"),
+        ({"unfreeze": "stage_9"}, "stage_2"),
+        ({"image_size": (32, 32)}, "16x16"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"labels": "nowhere.csv"}, "nowhere.csv"),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(config, tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        train(replace(config, **changes), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"views": 0},
+        {"crop": 1.5},
+        {"dropout": 1.0},
+        {"learning_rate": 0.0},
+        {"cache_gb": -1.0},
+        {"image_size": (0, 9)},
+        {"cutmix": 1.0, "unfreeze": "none"},
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_its_flag(config, changes):
+    name, *_ = changes
+    with pytest.raises(InputError, match="--" + name.replace("_", "-")):
+        replace(config, **changes)
+
+
+def test_a_class_of_two_photos_is_refused(config, photos, tmp_path):
+    few = tmp_path / "few"
+    shutil.copytree(photos, few)
+    for path in sorted((few / "red").iterdir())[2:]:
+        path.unlink()
+    with pytest.raises(InputError, match=r"'red' has 2"):
+        resnet_transfer.load(replace(config, data=str(few)))
+
+
+def test_photos_in_train_and_test_are_named_also_when_they_were_saved_anew(config, tmp_path):
+    folder = tmp_path / "split"
+    write_photos(folder / "train", 8)
+    write_photos(folder / "test", 6, seed=1)
+    scene = Image.fromarray(load_sample_image("flower.jpg")).resize((240, 160))
+    scene.save(folder / "train" / "red" / "scene.jpg", quality=95)
+    scene.save(folder / "test" / "red" / "scene_again.jpg", quality=60)
+    shutil.copy(folder / "train" / "blue" / "00.jpg", folder / "test" / "blue" / "copy.jpg")
+    warnings = " ".join(resnet_transfer.load(replace(config, data=str(folder))).warnings)
+    for name in ("test/red/scene_again.jpg", "train/red/scene.jpg", "test/blue/copy.jpg", "train/blue/00.jpg"):
+        assert name in warnings
+
+
+def test_a_full_disk_while_features_are_kept_ends_with_what_to_do(config, tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(row_store.os, "fsync", full)
+    with pytest.raises((EnvironmentFault, OSError), match=r"No space left|disk is full"):
+        train(replace(config, cache=str(tmp_path / "full")), tmp_path / "run")
+
+
+def test_a_photo_that_is_taken_away_while_the_model_trains_is_named(config, photos, tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    original = fit._Run.train
+
+    def taken_away(self, *arguments):
+        for path in (folder / "green").iterdir():
+            path.unlink()
+        original(self, *arguments)
+
+    monkeypatch.setattr(fit._Run, "train", taken_away)
+    # As if there were too many to be held in memory: photos are read while it trains.
+    monkeypatch.setattr("kerasuite.data.cache.encoded_once", lambda examples, prepare: examples)
+    settings = replace(config, data=str(folder), cache_gb=0.0, output=str(tmp_path / "run"))
+    with pytest.raises(InputError, match=r"green.*after the run had looked at it"):
+        run.start("resnet_transfer", settings)
+
+
+def test_predict_turns_a_photo_by_its_exif_orientation_and_takes_folders(finished, tmp_path, capsys):
+    upright = photo("red", 3, size=(40, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright.save(tmp_path / "upright.png")
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    turned.save(tmp_path / "turned.jpg", quality=100, subsampling=0, exif=exif)
+    assert cli.main(["predict", str(finished), str(tmp_path)]) == 0
+    lines = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert len(lines) == 2
+    turned, upright = ([float(line[f"p({name})"]) for name in COLOURS] for line in lines)
+    assert turned == pytest.approx(upright, abs=0.02)
+
+
+def test_evaluate_reports_on_other_photos_and_on_those_it_was_trained_on(finished, photos, tmp_path, capsys):
+    assert cli.main(["evaluate", str(finished), "--data", str(photos), "--output", str(tmp_path / "again")]) == 0
+    metrics = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    assert metrics["examples"]["test"] == 36
+    assert "27 of these 36 images are exactly or nearly among" in capsys.readouterr().err
+    assert metrics["test_without_seen"]["accuracy"]["n"] == 9
