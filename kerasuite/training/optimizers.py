@@ -39,16 +39,18 @@ def optimizer(name: str, learning_rate, *, weight_decay: float = 0.0) -> keras.o
 
     Args:
         learning_rate: a number or a schedule.
-        weight_decay: adamw's decoupled decay a step, times the rate; biases and normalisation are left out.
+        weight_decay: decoupled decay a step, times the rate, of momentum and adamw; biases and normalisation are left
+            out.
     """
     if name == "sgd":
         return keras.optimizers.SGD(learning_rate)
-    if name == "momentum":
-        return keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True)
     if name == "adam":
         return keras.optimizers.Adam(learning_rate)
-    if name == "adamw":
+    if name == "momentum":
+        made = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None)
+    elif name == "adamw":
         made = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
-        made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        return made
-    raise ValueError(f"No optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.")
+    else:
+        raise ValueError(f"No optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.")
+    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return made

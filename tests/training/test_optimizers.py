@@ -37,9 +37,10 @@ def test_every_optimizer_goes_downhill(name):
     assert float(x) < 1
 
 
-def test_weight_decay_leaves_biases_and_normalisation_alone():
+@pytest.mark.parametrize("name", ["momentum", "adamw"])
+def test_weight_decay_leaves_biases_and_normalisation_alone(name):
     kernel, bias = keras.Variable(1.0, name="kernel"), keras.Variable(1.0, name="bias")
-    optimizers.optimizer("adamw", 0.1, weight_decay=0.5).apply([np.float32(0), np.float32(0)], [kernel, bias])
+    optimizers.optimizer(name, 0.1, weight_decay=0.5).apply([np.float32(0), np.float32(0)], [kernel, bias])
     assert (float(kernel), float(bias)) == (pytest.approx(0.95), 1.0)
 
 
