@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -18,13 +20,17 @@ from kerasuite.contracts import Examples
 from kerasuite.data import batches
 from kerasuite.data.duplicates import digests_of
 from kerasuite.data.files import check
-from kerasuite.data.row_store import Column, RowStore
+from kerasuite.data.row_store import Column, RowStore, bytes_taken, delete, is_store
 from kerasuite.errors import EnvironmentFault, InputError
 
 FEATURES = "features"
 BATCH_SIZE = 64
 # Left free on the disk, whatever the limit says.
 SPARE_BYTES = 2**30
+
+_STORE_NAME = re.compile("[0-9a-f]{24}")
+# When this process began, or nearly.
+_BEGUN = time.time()
 
 _CHANGED = "was changed or taken away after the run had looked at it. Put it back, or start anew."
 
@@ -71,8 +77,12 @@ class Network:
 
 def default_folder() -> Path:
     """Where features are kept if nothing else is said: KERASUITE_CACHE, or the user's folder for caches."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("KERASUITE_CACHE") or Path(base) / "kerasuite")
+    if chosen := os.environ.get("KERASUITE_CACHE"):
+        return Path(chosen).expanduser()
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kerasuite"
+    except RuntimeError as fault:
+        raise EnvironmentFault(f"{fault} Pass --cache FOLDER, or set KERASUITE_CACHE.") from fault
 
 
 @dataclass(frozen=True)
@@ -117,8 +127,10 @@ class FeatureCache:
         keys = np.stack([np.char.add(digests_of(examples), f"/{view}".encode()) for view in views])  # (views, n)
         with _disk_faults(self.folder), store.locked():
             missing = store.missing(keys.ravel())
-            if not self._has_room(folder, len(missing) * store.row_bytes):
-                return None
+            if not self._has_room(store, len(missing)):
+                if not self._begins_anew(store, len(np.unique(keys))):
+                    return None
+                missing = store.missing(keys.ravel())
             done, files = 0, PhotoFiles()
             for position, view in enumerate(views):
                 rows = missing[missing // len(examples) == position] % len(examples)
@@ -131,19 +143,46 @@ class FeatureCache:
             os.utime(folder)
             return store.column(keys.ravel())
 
-    def _has_room(self, folder: Path, needed: int) -> bool:
-        """Whether so many bytes more fit into a store; what was used longest ago is deleted for them."""
-        stores = sorted(
-            (path for path in self.folder.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime
-        )
-        taken = {path: sum(file.stat().st_size for file in path.iterdir()) for path in stores}
-        for old in (path for path in stores if path != folder):
-            if needed + sum(taken.values()) <= self.limit_bytes:
+    def _has_room(self, store: RowStore, rows: int) -> bool:
+        """Whether so many rows more fit into a store; of the others, those used longest ago are deleted for them."""
+        needed, own, others = store.bytes_of(rows), bytes_taken(store.folder), self._others(store)
+        if rows and not self._fits(needed, own, freed=sum(others.values())):
+            # Nothing is deleted in vain.
+            return False
+        for folder in list(others):
+            if self._fits(needed, own + sum(others.values())):
                 break
-            shutil.rmtree(old)
-            del taken[old]
-        fits = needed + sum(taken.values()) <= self.limit_bytes
-        return not needed or (fits and needed + SPARE_BYTES <= shutil.disk_usage(self.folder).free)
+            if delete(folder):
+                del others[folder]
+        return not rows or self._fits(needed, own + sum(others.values()))
+
+    def _begins_anew(self, store: RowStore, rows: int) -> bool:
+        """Whether so many rows fit once the store's own are dropped: those that no run has used since this one began.
+
+        Else a store that is full of photos of long ago would take no others for ever.
+        """
+        taken = bytes_taken(store.folder) + sum(self._others(store).values())
+        if _last_used(store.folder) >= _BEGUN or not self._fits(store.bytes_of(rows), 0, freed=taken):
+            return False
+        store.clear()
+        return self._has_room(store, rows)
+
+    def _fits(self, needed: int, kept: int, freed: int = 0) -> bool:
+        on_disk = shutil.disk_usage(self.folder).free + freed
+        return needed + kept <= self.limit_bytes and (not needed or needed + SPARE_BYTES <= on_disk)
+
+    def _others(self, store: RowStore) -> dict[Path, int]:
+        """What each of the other stores takes, those used longest ago first."""
+        # The folder may be one in which people keep other things: those are none of ours, and stay.
+        found = [path for path in self.folder.iterdir() if _STORE_NAME.fullmatch(path.name) and is_store(path)]
+        return {path: bytes_taken(path) for path in sorted(found, key=_last_used) if path != store.folder}
+
+
+def _last_used(folder: Path) -> float:
+    # Another process may have deleted it.
+    with contextlib.suppress(FileNotFoundError):
+        return folder.stat().st_mtime
+    return 0.0
 
 
 def examples_of(examples: Examples, column: Column) -> Examples:
@@ -173,26 +212,44 @@ def _computed(
         return
     digests, end = digests_of(examples), 0
     try:
-        for x in batches.inference(examples, prepare, BATCH_SIZE):
+        for x in _read(examples, prepare, files):
             batch = slice(end, end := end + len(x))
             if augment is not None:
                 draws = np.stack([_draws(digest, view, augment.draws_per_image) for digest in digests[batch]])
                 x, _ = augment(x, tf.constant(examples.labels[batch]), tf.constant(draws))
             values = network.forward(x).numpy()
-            _refuse_huge(values, network.dtype)
+            _refuse_unfit(values, network.dtype)
             # What changed meanwhile must not be kept under the digest it had before.
             files.refuse_changed(examples.take(np.arange(batch.start, batch.stop)))
             yield batch, values
+    except tf.errors.ResourceExhaustedError as fault:
+        raise EnvironmentFault(
+            f"The memory does not suffice to pass {BATCH_SIZE} photos through the backbone. Pass a smaller "
+            f"--image-size or --backbone. {fault.message}"
+        ) from fault
+
+
+def _read(examples: Examples, prepare: batches.Preparation, files: PhotoFiles) -> Iterator[tf.Tensor]:
+    """Batches of photos, in order."""
+    try:
+        yield from batches.inference(examples, prepare, BATCH_SIZE)
+    except tf.errors.ResourceExhaustedError:
+        raise
     except tf.errors.OpError as fault:
         files.refuse_changed(examples)
         raise InputError(f"A photo {_CHANGED} {fault.message}") from fault
 
 
-def _refuse_huge(values: np.ndarray, dtype: np.dtype) -> None:
+def _refuse_unfit(values: np.ndarray, dtype: np.dtype) -> None:
     largest = np.abs(values).max(initial=0)
-    if dtype == np.float16 and not largest <= np.finfo(np.float16).max:
+    if not np.isfinite(largest):
         raise InputError(
-            f"The backbone's features reach {largest:.3g}, which the cache cannot hold (float16). "
+            "The backbone's features are not all finite numbers: its weights are damaged, or it expects other pixels. "
+            "Pass another --backbone, --weights or --preprocessing."
+        )
+    if largest > np.finfo(dtype).max:
+        raise InputError(
+            f"The backbone's features reach {largest:.3g}, which the cache cannot hold ({dtype}). "
             "Pass --cache-gb 0 to go without it."
         )
 
@@ -238,7 +295,7 @@ def _disk_faults(folder: Path) -> Iterator[None]:
     except OSError as fault:
         full = (
             " The disk is full: free some space, or pass --cache-gb 0 to go without."
-            if fault.errno == errno.ENOSPC
+            if fault.errno in (errno.ENOSPC, errno.EDQUOT)
             else ""
         )
         raise EnvironmentFault(

@@ -7,6 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -70,13 +71,24 @@ class RowStore:
         self.folder, self.shape, self.dtype = folder, tuple(shape), np.dtype(dtype)
         self.row_bytes = int(np.prod(shape)) * self.dtype.itemsize
 
+    def bytes_of(self, number: int) -> int:
+        """What so many rows take on the disk, with their keys."""
+        return number * (self.row_bytes + KEY.itemsize)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / _LOCK, "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        """Keep other processes from writing and from deleting."""
+        path, is_ours = self.folder / _LOCK, False
+        while not is_ours:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.ExitStack() as held:
+                # Another process may delete the store, the lock with it, while this one makes it or waits for it.
+                with contextlib.suppress(FileNotFoundError):
+                    file = held.enter_context(open(path, "wb"))
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                    is_ours = _is_at(file, path)
+                if is_ours:
+                    yield
 
     def places(self, keys: np.ndarray) -> np.ndarray:
         """Where the row of each key lies, int (n,); -1 where there is none."""
@@ -93,6 +105,8 @@ class RowStore:
     def append(self, keys: np.ndarray, values: np.ndarray) -> None:
         """Add rows (n, ...) under their keys, to be called within `locked`."""
         known = self._count()
+        # Keys that have lost their rows are gone before other rows come to lie there.
+        self._cut(_INDEX, known * KEY.itemsize)
         # The rows are on the disk before the index names them.
         self._write(_ROWS, known * self.row_bytes, np.ascontiguousarray(values, self.dtype))
         self._write(_INDEX, known * KEY.itemsize, keys.astype(KEY))
@@ -101,12 +115,29 @@ class RowStore:
         """Put an array's bytes at a place of a file, which ends behind them."""
         path = self.folder / name
         path.touch()
-        with open(path, "r+b") as file:
-            file.truncate(at)
-            file.seek(at)
-            file.write(values.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with open(path, "r+b") as file:
+                file.truncate(at)
+                file.seek(at)
+                file.write(values.tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            # What is half-written must not take the space that is missing.
+            with contextlib.suppress(OSError):
+                os.truncate(path, at)
+            raise
+
+    def _cut(self, name: str, at: int) -> None:
+        """Let a file end at this place, if it goes on behind it."""
+        path = self.folder / name
+        if path.is_file() and path.stat().st_size > at:
+            self._write(name, at, np.empty(0))
+
+    def clear(self) -> None:
+        """Drop all rows, to be called within `locked`. Columns that are in use keep theirs."""
+        for name in (_ROWS, _INDEX):
+            (self.folder / name).unlink(missing_ok=True)
 
     def column(self, keys: np.ndarray) -> Column:
         """The rows of these keys, in this order, read when they are asked for."""
@@ -125,3 +156,50 @@ class RowStore:
         """The keys of the rows that are whole, in their order."""
         number = self._count()
         return np.fromfile(self.folder / _INDEX, KEY, number) if number else np.empty(0, KEY)
+
+
+# Stores that others have made
+
+
+def is_store(folder: Path) -> bool:
+    """Whether a folder holds a store, and nothing else."""
+    try:
+        names = set(os.listdir(folder))
+    except OSError:
+        return False
+    return _LOCK in names and names <= {_ROWS, _INDEX, _LOCK}
+
+
+def bytes_taken(folder: Path) -> int:
+    """What a store takes on the disk."""
+    taken = 0
+    for name in (_ROWS, _INDEX):
+        with contextlib.suppress(FileNotFoundError):
+            taken += (folder / name).stat().st_size
+    return taken
+
+
+def delete(folder: Path) -> bool:
+    """Delete a store, or leave it and say False where a process is at work in it. Columns that are in use stay."""
+    path = folder / _LOCK
+    try:
+        with open(path, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(file, path):
+                return False
+            for name in (_ROWS, _INDEX, _LOCK):
+                (folder / name).unlink(missing_ok=True)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        # Another process was faster.
+        pass
+    # It may be there anew already.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    return True
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    """Whether an open file still is the one at a path."""
+    return os.path.samestat(os.fstat(file.fileno()), os.stat(path))

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerasuite.data import duplicates, features, sources
+from kerasuite.data import duplicates, features, row_store, sources
 from kerasuite.data.features import FeatureCache, FeaturePreparation, Network, examples_of
 from kerasuite.data.images import ImagePreparation
 from kerasuite.errors import EnvironmentFault, InputError
@@ -192,9 +193,74 @@ def test_the_network_that_was_used_longest_ago_makes_room(examples, tmp_path):
     assert counts == {"new": 0, "old": 0}
 
 
-def test_a_full_disk_ends_with_what_to_do_and_the_rows_so_far_are_kept(cache, examples, monkeypatch):
-    from kerasuite.data import row_store
+def test_nothing_is_deleted_for_what_has_no_room_even_so(examples, tmp_path):
+    cache = FeatureCache(tmp_path / "cache", 10_000)
+    cache.features(examples, PREPARE, Counting("kept").network())
+    assert cache.features(examples, PREPARE, Counting("large", (40, 40, 3)).network()) is None
+    counting = Counting("kept")
+    cache.features(examples, PREPARE, counting.network())
+    assert counting.rows == 0
 
+
+@pytest.mark.parametrize("name", ["thesis", "0123456789abcdef01234567"])
+def test_folders_of_other_things_in_the_cache_folder_stay(examples, tmp_path, name):
+    text = tmp_path / "cache" / name / "text.txt"
+    text.parent.mkdir(parents=True)
+    text.write_text("years of work " * 1000)
+    column = FeatureCache(tmp_path / "cache", 10_000).features(examples, PREPARE, Counting().network())
+    np.testing.assert_allclose(column[:], means(examples), rtol=1e-6)
+    assert text.exists()
+
+
+def test_a_network_that_another_process_is_at_work_with_does_not_make_room(examples, tmp_path):
+    cache = FeatureCache(tmp_path / "cache", 9 * (12 + 64))
+    cache.features(examples, PREPARE, Counting("busy").network())
+    (folder,) = cache.folder.iterdir()
+    with row_store.RowStore(folder, (3,), np.float32).locked():
+        assert cache.features(examples, PREPARE, Counting("new").network()) is None
+    assert cache.features(examples, PREPARE, Counting("new").network()) is not None
+    assert not folder.exists()
+
+
+def test_the_limit_counts_all_that_is_on_the_disk(examples, tmp_path):
+    for limit, fits in ((9 * (12 + 64) - 1, False), (9 * (12 + 64), True)):
+        cache = FeatureCache(tmp_path / str(limit), limit)
+        assert (cache.features(examples, PREPARE, Counting().network()) is not None) is fits
+        assert sum(path.stat().st_size for path in cache.folder.rglob("*.bin")) == (limit if fits else 0)
+
+
+def test_photos_of_earlier_runs_make_room_for_others_of_the_same_network_and_those_of_this_run_do_not(
+    examples, tmp_path, monkeypatch
+):
+    cache = FeatureCache(tmp_path / "cache", 5 * (12 + 64))
+    first, others = examples.take(np.arange(4)), examples.take(np.arange(4, 8))
+    cache.features(first, PREPARE, Counting().network())
+    assert cache.features(others, PREPARE, Counting().network()) is None
+    monkeypatch.setattr(features, "_BEGUN", time.time() + 1)
+    column = cache.features(others, PREPARE, Counting().network())
+    np.testing.assert_allclose(column[:], means(others), rtol=1e-6)
+    counting = Counting()
+    cache.features(others, PREPARE, counting.network())
+    assert counting.rows == 0
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 4, 3)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_no_numbers_are_refused(cache, examples, shape, value):
+    broken = Network(lambda x: tf.fill((len(x), *shape), value), shape, "broken")
+    with pytest.raises(InputError, match=r"not all finite.*--weights"):
+        cache.features(examples, PREPARE, broken)
+
+
+def test_too_little_memory_is_not_taken_for_a_changed_photo(cache, examples):
+    def fail(x):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    with pytest.raises(EnvironmentFault, match=r"memory does not suffice.*--image-size.*OOM"):
+        cache.features(examples, PREPARE, Network(fail, (3,), "large"))
+
+
+def test_a_full_disk_ends_with_what_to_do_and_the_rows_so_far_are_kept(cache, examples, monkeypatch):
     monkeypatch.setattr(features, "BATCH_SIZE", 4)
     written = []
 
@@ -239,6 +305,19 @@ def test_the_folder_is_the_environments_or_the_users(monkeypatch):
     monkeypatch.delenv("KERASUITE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
     assert features.default_folder() == Path("/caches/kerasuite")
+
+
+def test_a_user_without_a_home_names_the_folder(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("KERASUITE_CACHE", raising=False)
+    with pytest.raises(EnvironmentFault, match="--cache FOLDER"):
+        features.default_folder()
+    monkeypatch.setenv("KERASUITE_CACHE", "/somewhere")
+    assert features.default_folder() == Path("/somewhere")
 
 
 def test_the_digest_is_that_of_the_file_also_after_it_was_decoded(examples):

@@ -1,8 +1,13 @@
 """Rows under keys on disk."""
 
+import errno
+import shutil
+import threading
+
 import numpy as np
 import pytest
 
+from kerasuite.data import row_store
 from kerasuite.data.row_store import KEY, Column, RowStore
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -69,3 +74,84 @@ def test_a_column_reads_only_the_rows_that_are_asked_for():
             return super().__getitem__(rows)
 
     np.testing.assert_array_equal(Column([(ROWS.view(Guarded), np.array([3, 2, 1]))])[np.array([1])], ROWS[[2]])
+
+
+def test_what_could_not_be_written_whole_takes_no_space(store, monkeypatch):
+    def failing(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(row_store.os, "fsync", failing)
+    with pytest.raises(OSError, match="No space"), store.locked():
+        store.append(np.array([b"d/0"]), ROWS[:1])
+    assert (store.folder / "rows.bin").stat().st_size == ROWS.nbytes
+    assert store.missing(KEYS).tolist() == []
+
+
+def test_a_key_that_lost_its_row_never_stands_for_another(store, monkeypatch):
+    path = store.folder / "rows.bin"
+    path.write_bytes(path.read_bytes()[: store.row_bytes])
+    write = RowStore._write
+
+    def killed_before_the_index(self, name, at, values):
+        if name == "index.bin" and len(values):
+            raise KeyboardInterrupt
+        write(self, name, at, values)
+
+    monkeypatch.setattr(RowStore, "_write", killed_before_the_index)
+    with pytest.raises(KeyboardInterrupt), store.locked():
+        store.append(np.array([b"d/0", b"e/0"]), ROWS[2:])
+    assert store.missing(KEYS).tolist() == [1, 2, 3]
+
+
+def test_a_cleared_store_begins_anew_and_columns_in_use_keep_their_rows(store):
+    column = store.column(KEYS)
+    with store.locked():
+        store.clear()
+        assert store.missing(KEYS).tolist() == [0, 1, 2, 3]
+        store.append(KEYS[:1], ROWS[3:])
+    np.testing.assert_array_equal(column[:], ROWS)
+    np.testing.assert_array_equal(store.column(KEYS[:1])[:], ROWS[3:])
+
+
+def test_a_deleted_store_is_gone_and_columns_in_use_keep_their_rows(store):
+    column = store.column(KEYS)
+    assert row_store.delete(store.folder)
+    assert not store.folder.exists()
+    assert row_store.delete(store.folder)
+    np.testing.assert_array_equal(column[:], ROWS)
+
+
+def test_a_store_in_which_a_process_is_at_work_is_not_deleted(store):
+    with store.locked():
+        assert not row_store.delete(store.folder)
+    np.testing.assert_array_equal(store.column(KEYS)[:], ROWS)
+
+
+def test_who_waited_for_a_store_that_was_deleted_makes_it_anew(store, monkeypatch):
+    waits, flock = threading.Event(), row_store.fcntl.flock
+
+    def told(file, how):
+        waits.set()
+        flock(file, how)
+
+    def add():
+        with store.locked():
+            store.append(KEYS[:1], ROWS[:1])
+
+    waiting = threading.Thread(target=add)
+    with store.locked():
+        monkeypatch.setattr(row_store.fcntl, "flock", told)
+        waiting.start()
+        assert waits.wait(10)
+        shutil.rmtree(store.folder)
+    waiting.join(10)
+    np.testing.assert_array_equal(store.column(KEYS[:1])[:], ROWS[:1])
+
+
+@pytest.mark.parametrize("other", ["thesis.txt", "folder"])
+def test_a_folder_with_anything_else_in_it_is_no_store(store, other):
+    assert row_store.is_store(store.folder)
+    (store.folder / other).mkdir() if other == "folder" else (store.folder / other).write_text("")
+    assert not row_store.is_store(store.folder)
+    assert not row_store.is_store(store.folder / other)
+    assert not row_store.is_store(store.folder / "none")
