@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +27,7 @@ _CALLED = {
 _PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
 _SEPARATORS = ",;\t"
 _NOT_TEXT = "\N{REPLACEMENT CHARACTER}"
+_RENAMED = re.compile(r"_duplicated_\d+$")
 
 
 @dataclass
@@ -79,9 +83,9 @@ class _Row:
 def _frame(table: Path) -> pl.DataFrame:
     """The table, every cell a string."""
     try:
-        names = table.read_bytes().split(b"\n", 1)[0].decode("utf-8", "replace")
+        names = table.read_bytes().lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace")
         separator = max(_SEPARATORS, key=names.count)
-        return _strings(table, separator)
+        return pl.read_csv(table, separator=separator, infer_schema=False, encoding="utf8-lossy")
     except OSError as fault:
         raise InputError(
             f"{table} cannot be read: {fault.strerror}. --labels takes a csv of path and label."
@@ -92,31 +96,36 @@ def _frame(table: Path) -> pl.DataFrame:
         raise InputError(f"{table} cannot be read as a table. {_malformed(table, separator)}") from fault
 
 
-def _strings(source: Path | bytes, separator: str) -> pl.DataFrame:
-    return pl.read_csv(source, separator=separator, infer_schema=False, encoding="utf8-lossy")
-
-
 def _malformed(table: Path, separator: str) -> str:
-    """Which row to look at, since polars does not say: the first that it cannot read by itself."""
-    names, *lines = table.read_bytes().splitlines()
-    for row, line in enumerate(lines, start=2):
-        try:
-            _strings(names + b"\n" + line + b"\n", separator)
-        except pl.exceptions.PolarsError:
-            return (
-                f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
-                f"{separator!r} stands in quotation marks: {line[:80].decode('utf-8', 'replace')}"
-            )
-    return "Save it anew as csv in UTF-8."
+    """Which row to look at, since polars does not say."""
+    lines = [line.decode("utf-8", "replace") for line in table.read_bytes().lstrip(b"\r\n").splitlines(keepends=True)]
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    # A cell in quotation marks may go over several lines.
+    row, start, width = 1, 0, None
+    with contextlib.suppress(csv.Error):
+        for cells in reader:
+            width = width or len(cells)
+            if len(cells) > width:
+                break
+            row, start = row + 1, reader.line_num
+        else:
+            return "Save it anew as csv in UTF-8."
+    return (
+        f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
+        f"{separator!r} stands in quotation marks: {lines[start].rstrip()[:80]}"
+    )
 
 
 def _columns(table: Path, names: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Which column of the table is which, and a sentence on each that is not called by its plain name."""
     plain: dict[str, str] = {}
+    called = {name for names in _CALLED.values() for name in names}
     for name in names:
-        other = plain.setdefault(name.strip().lower(), name)
-        if other != name:
-            raise InputError(f"{table} has the columns {other!r} and {name!r}. Keep one.")
+        # Of two columns of one name polars renames the second.
+        own = _RENAMED.sub("", name)
+        other = plain.setdefault(own.strip().lower(), name)
+        if other != name and own.strip().lower() in called:
+            raise InputError(f"{table} has the columns {other!r} and {own!r}. Keep one.")
     columns, notes = {}, ()
     for what, called in _CALLED.items():
         found = next((name for name in called if name in plain), None)
@@ -128,12 +137,14 @@ def _columns(table: Path, names: list[str]) -> tuple[dict[str, str], tuple[str, 
         if what not in columns:
             raise InputError(
                 f"{table} has no column {' or '.join(_CALLED[what])}; it has {', '.join(map(repr, names))}."
-                f"{_not_utf8(names)} The first line names the columns, such as path,label."
+                f"{_wrongly_saved(names)} The first line names the columns, such as path,label."
             )
     return columns, notes
 
 
-def _not_utf8(texts: Iterable[str]) -> str:
+def _wrongly_saved(texts: Iterable[str]) -> str:
+    if any("\r" in text for text in texts):
+        return " Its lines end in CR alone: save it with the line ends of Windows or Unix."
     return " It is not UTF-8: save it as that." if any(_NOT_TEXT in text for text in texts) else ""
 
 

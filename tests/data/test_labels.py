@@ -55,6 +55,7 @@ def test_rows_become_examples_with_their_paths_as_ids(tmp_path):
         ("labels.csv", lambda text: text.replace("\n", "\r\n")),
         ("labels.csv", lambda text: "\ufeff" + text),
         ("labels.csv", lambda text: text.replace("\n", "\n\n")),
+        ("labels.csv", lambda text: "\n" + text.replace(",", ";")),
         ("labels.csv", lambda text: text.replace("b.png,dog", ' b.png ,"dog"')),
         ("labels.csv", lambda text: text.replace("path,label", " PATH,Label ")),
     ],
@@ -79,6 +80,11 @@ def test_other_names_of_columns_are_taken_and_told(tmp_path):
         "The column 'class' of labels.csv is taken as the label.",
         "The column 'subset' of labels.csv is taken as the split.",
     )
+
+
+def test_columns_that_say_nothing_of_a_photo_may_share_a_name(tmp_path):
+    listed = read(table(tmp_path, "note,path,Note,label,note\nx,a.png,y,cat,z\n"))
+    assert [(file.id, file.class_name) for file in listed.parts["train"]] == [("a.png", "cat")]
 
 
 def test_a_plain_name_goes_before_another(tmp_path):
@@ -119,7 +125,7 @@ def test_an_empty_column_of_groups_is_none(tmp_path):
 def test_a_group_in_two_parts_is_refused(tmp_path):
     rows = ["a.png,cat,x,train", "b.png,dog,y,train", "c.png,cat,z,val", "d.png,dog,v,val", "e.png,cat,x,test"]
     source = image_splits(None, labels=table(tmp_path, "\n".join(["path,label,group,split", *rows])))
-    with pytest.raises(InputError, match="1 groups stand both in train and in test, the first is x"):
+    with pytest.raises(InputError, match=r"1 group\(s\) stand both in train and in test, the first is x"):
         splits.complete(*source.parts.values(), validation_fraction=0.1, test_fraction=0.1, seed=0)
 
 
@@ -145,6 +151,13 @@ def test_all_missing_files_are_listed_with_their_rows(tmp_path):
         ("path,species\na.png,cat\n", ["no column label or class or category", "'path', 'species'"]),
         ("a.png,cat\nb.png,dog\n", ["no column path", "'a.png', 'cat'"]),
         ("path,label,Label\na.png,cat,dog\n", ["'label' and 'Label'"]),
+        ("path,label,label\na.png,cat,dog\n", ["'label' and 'label'. Keep one"]),
+        (PLAIN.replace("\n", "\r"), ["lines end in CR alone"]),
+        (
+            'path,label,note\na.png,cat,"two\nlines"\nb.png,dog,x\nc.png,cat,x,y\n',
+            ["Row 4", "more cells", "c.png,cat,x,y"],
+        ),
+        ('path,label\na.png,cat\n"b.png,dog\nc.png,cat\n', ["Row 3", "stray quotation mark", "b.png"]),
         ("path,label\na.png,cat\nb,c.png,dog\n", ["Row 3 has more cells", "b,c.png"]),
         ('path,label\na.png,cat\n"b.png,dog\n', ["Row 3", "stray quotation mark", "b.png"]),
         ('path,label\na.png,cat\nb.png,"dog" \n', ["Row 3", "stray quotation mark", "b.png"]),
