@@ -113,7 +113,7 @@ def load(config: Config) -> Splits:
     )
     size = images.choose_size(whole.train, config.image_size)
     whole = replace(whole, skipped=source.skipped, notes=(*source.notes, size.note))
-    return replace(whole, warnings=(*skipped_warning(source.skipped), *duplicates.warnings(whole)))
+    return replace(whole, warnings=(*skipped_warning(source.skipped), *whole.warnings, *duplicates.warnings(whole)))
 
 
 def preparation(config: Config, train: Examples) -> ImagePreparation:

@@ -102,10 +102,18 @@ def _one(path: str | os.PathLike) -> tuple[Picture, bytes]:
     """What is in a file, and its bytes."""
     path, data = os.fspath(path), b""
     try:
+        _refuse_strange_name(path)
         data = _content(path)
         return _picture(path, data), data
     except _UnusableError as unusable:
         return Picture(path, reason=str(unusable)), data
+
+
+def _refuse_strange_name(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as fault:
+        raise _UnusableError("its path is not UTF-8: rename it") from fault
 
 
 def _content(path: str) -> bytes:

@@ -156,7 +156,7 @@ def _class_files(folder: Path, root: Path) -> tuple[list[ClassFile], list[Skippe
     found, skipped = [], []
     for class_folder in _folders_in(folder):
         for path in _walk(class_folder):
-            id, extension = os.path.relpath(path, root).replace(os.sep, "/"), os.path.splitext(path)[1].lower()
+            id, extension = _id(path, root), os.path.splitext(path)[1].lower()
             if extension in EXTENSIONS:
                 found.append(ClassFile(id, path, class_folder.name))
             elif extension in _UNREAD_EXTENSIONS:
@@ -164,6 +164,11 @@ def _class_files(folder: Path, root: Path) -> tuple[list[ClassFile], list[Skippe
             else:
                 skipped.append(Skipped(id, f"not named as an image ({', '.join(EXTENSIONS)})"))
     return found, skipped
+
+
+def _id(path: str, root: Path) -> str:
+    """The path from the root, with what is not UTF-8 in it escaped."""
+    return os.path.relpath(path, root).replace(os.sep, "/").encode(errors="backslashreplace").decode()
 
 
 def _walk(folder: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 from kerasuite.contracts import Examples, RowIds
 from kerasuite.data.arrays import Parts, idx_files, of_arrays, read_idx, read_npz
 from kerasuite.data.folders import TEST, TRAIN
-from kerasuite.errors import InputError
+from kerasuite.errors import EnvironmentFault, InputError
 
 _SILENCE_SECONDS = 20
 
@@ -108,6 +109,8 @@ def _fetched(name: str, fetch: Callable, instead: str):
             return fetch()
     # Keras raises a plain Exception for a download that failed.
     except Exception as fault:
+        if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise EnvironmentFault(f"{name} finds no room on the disk of {_place(name)}: {fault}. Free some.") from fault
         place, url = _place(name), _DOWNLOADS[name][1]
         raise InputError(
             f"{name} is not on this machine ({place}), and could not be had from {url}: {fault}. Put it there by hand, "

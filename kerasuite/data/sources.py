@@ -268,10 +268,12 @@ def _refuse_too_few(source: Source, data: str | Path) -> None:
     if len(names) < 2:
         raise InputError(f"{data} has one class only ({names[0]}); telling classes apart takes at least two.")
     missing = [part for part in (VALIDATION, TEST) if part not in source.parts]
-    for label, number in sorted(Counter(source.train.labels.tolist()).items()):
-        if number <= len(missing):
-            few = [source.train.ids[row] for row in np.flatnonzero(source.train.labels == label)]
-            raise InputError(
-                f"Class {names[label]!r} has {number} row(s): {listed(few)}. Train and {' and '.join(missing)} need "
-                "one each. Add rows of it, leave it out, or give the parts yourself."
-            )
+    small = [(label, n) for label, n in sorted(Counter(source.train.labels.tolist()).items()) if n <= len(missing)]
+    if small:
+        label, number = small[0]
+        few = [source.train.ids[row] for row in np.flatnonzero(source.train.labels == label)]
+        others = f"; too few as well: {listed(f'{names[k]!r} ({n})' for k, n in small[1:])}" if small[1:] else ""
+        raise InputError(
+            f"Class {names[label]!r} has {number} row(s): {listed(few)}{others}. Train and {' and '.join(missing)} "
+            "need one each. Add rows of it, leave it out, or give the parts yourself."
+        )

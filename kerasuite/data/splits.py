@@ -53,7 +53,7 @@ def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np
     """
     names, group_of = np.unique(examples.groups, return_inverse=True)
     if len(names) < 2:
-        raise InputError(f"All rows belong to one group ({names[0]!r}); a split by group needs at least two.")
+        raise InputError(f"All rows belong to one group ({str(names[0])!r}); a split by group needs at least two.")
     counts = np.zeros((len(names), len(examples.class_names)))
     np.add.at(counts, (group_of, examples.labels), 1)
     wanted, taken, left = counts.sum(0) * fraction, np.zeros(counts.shape[1]), counts.sum(0)
@@ -80,7 +80,7 @@ def complete(
     test_fraction: float,
     seed: int,
 ) -> Splits:
-    """The parts that were given, and the missing ones held out of the training rows.
+    """The parts that were given, and the missing ones held out of the training rows; warns of classes that one lacks.
 
     Args:
         validation_fraction: share of the rows that remain for training once the test rows are out.
@@ -91,7 +91,16 @@ def complete(
     if validation is None:
         train, validation = hold_out(train, validation_fraction, seed + 1)
     refuse_overlap(train=train, validation=validation, test=test)
-    return Splits(train, validation, test)
+    absent = [*_absent_classes("validation", validation), *_absent_classes("test", test)]
+    return Splits(train, validation, test, warnings=tuple(absent))
+
+
+def _absent_classes(part: str, examples: Examples) -> list[str]:
+    counts = np.bincount(examples.labels, minlength=len(examples.class_names))
+    names = [repr(name) for name, count in zip(examples.class_names, counts) if not count]
+    return (
+        [f"No row of {part} is of the class(es) {', '.join(names)}: its numbers say nothing of them."] if names else []
+    )
 
 
 def refuse_overlap(**parts: Examples) -> None:
@@ -105,7 +114,7 @@ def refuse_overlap(**parts: Examples) -> None:
             shared = _shared(left, right)
             if len(shared):
                 raise InputError(
-                    f"{len(shared)} {what}s stand both in {first} and in {second}, the first is {shared[0]}. "
+                    f"{len(shared)} {what}(s) stand both in {first} and in {second}, the first is {shared[0]}. "
                     "Each may be in one part only: remove it from the others."
                 )
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import socket
@@ -10,7 +11,7 @@ from PIL import Image
 
 from kerasuite.data import named
 from kerasuite.data.sources import image_splits
-from kerasuite.errors import InputError
+from kerasuite.errors import EnvironmentFault, InputError
 
 X, Y = np.random.default_rng(0).integers(0, 256, (6, 4, 5), np.uint8), np.array([0, 1, 0, 1, 0, 1])
 
@@ -153,3 +154,12 @@ def test_the_sample_of_trashnet_has_the_classes_of_the_whole():
 def test_a_sample_that_was_not_installed_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(named.resources, "files", lambda package: tmp_path)
     refused("trashnet_sample", str(tmp_path), "Install it anew")
+
+
+def test_a_full_disk_during_a_download_is_the_machine_s_fault(archive, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("keras.utils.get_file", full)
+    with pytest.raises(EnvironmentFault, match="flowers finds no room on the disk of .*flower_photos"):
+        image_splits("flowers")

@@ -1,5 +1,6 @@
 import gzip
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -285,6 +286,10 @@ def test_folders_without_what_training_needs_are_refused(tmp_path):
     refused(tmp_path / "gap", "class(es) bird")
     save(class_folders(tmp_path / "one") / "eel" / "0.png")
     refused(tmp_path / "one", "'eel' has 1 row(s): eel/0.png.", "validation and test")
+    save(tmp_path / "one" / "gnu" / "0.png")
+    refused(tmp_path / "one", "'eel' has 1 row(s): eel/0.png; too few as well: 'gnu' (1).")
+    (tmp_path / "one" / "gnu" / "0.png").unlink()
+    (tmp_path / "one" / "gnu").rmdir()
     save(tmp_path / "one" / "eel" / "1.png")
     refused(tmp_path / "one", "'eel' has 2 row(s): eel/0.png, eel/1.png.", "leave it out")
     class_folders(tmp_path / "tested" / "test")
@@ -382,3 +387,12 @@ def test_labels_of_bytes_that_are_no_text_are_refused(tmp_path):
     pixels, labels = np.zeros((6, 4, 4), np.uint8), np.array([b"\xff", b"dog"] * 3)
     np.savez(tmp_path / "a.npz", x_train=pixels, y_train=labels)
     refused(tmp_path / "a.npz", "y_train", "not UTF-8")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no such names")
+def test_a_file_whose_name_is_not_utf_8_is_skipped_and_named(tmp_path):
+    photo = save(class_folders(tmp_path) / "cat" / "plain.png")
+    os.rename(photo, os.fsencode(tmp_path / "cat") + b"/caf\xe9.png")
+    source = image_splits(tmp_path)
+    assert source.skipped == ((r"cat/caf\udce9.png", "its path is not UTF-8: rename it"),)
+    assert len(source.train) == 8

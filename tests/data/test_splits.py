@@ -60,7 +60,7 @@ def test_parts_that_are_given_are_kept_and_the_rest_is_held_out():
 
 def test_a_row_in_two_parts_is_refused_and_named():
     a = examples([0, 1] * 5, source="a")
-    with pytest.raises(InputError, match=r"3 rows stand both in train and in test, the first is a\[1\]"):
+    with pytest.raises(InputError, match=r"3 row\(s\) stand both in train and in test, the first is a\[1\]"):
         splits.refuse_overlap(train=a, test=a.take(np.array([1, 2, 5])))
 
 
@@ -73,5 +73,13 @@ def test_a_file_in_two_parts_is_refused_and_named():
 def test_a_group_in_two_parts_is_refused():
     a = examples([0, 1], np.array(["p", "q"]), "a")
     b = examples([0, 1], np.array(["r", "q"]), "b")
-    with pytest.raises(InputError, match="1 groups stand both in train and in test, the first is q"):
+    with pytest.raises(InputError, match=r"1 group\(s\) stand both in train and in test, the first is q"):
         splits.refuse_overlap(train=a, test=b)
+
+
+def test_a_class_that_a_part_lacks_is_named():
+    names = ("cat", "dog")
+    whole = Examples({"x": np.arange(6)}, np.array([0, 0, 0, 0, 1, 1]), RowIds("a", np.arange(6)), names)
+    test = Examples({"x": np.arange(2)}, np.array([0, 0]), RowIds("b", np.arange(2)), names)
+    parts = splits.complete(whole, None, test, validation_fraction=0.2, test_fraction=0.2, seed=0)
+    assert parts.warnings == ("No row of test is of the class(es) 'dog': its numbers say nothing of them.",)
