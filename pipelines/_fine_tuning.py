@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from kerasuite import __version__, config, frozen, progress, run_directory
 from kerasuite.contracts import Examples, Plan
+from kerasuite.errors import EnvironmentFault, InputError
 
 if TYPE_CHECKING:
     import keras
@@ -96,7 +98,8 @@ def cached_features(
 
     if not config.cache_gb:
         return None
-    store = FeatureCache(Path(config.cache) if config.cache else default_folder(), int(config.cache_gb * 2**30))
+    folder = Path(config.cache).expanduser() if config.cache else default_folder()
+    store = FeatureCache(folder, int(config.cache_gb * 2**30))
     with progress.bar("Passing photos through what is frozen") as shown:
         return store.features(examples, prepare, network, progress=shown, **looks)
 
@@ -140,11 +143,13 @@ class FineTuning:
         """Train stage by stage. A stage that does not lower the validation loss leaves the weights as they were."""
         from kerasuite.models import transfer
 
+        # What cannot be unfrozen is refused before a photo is looked at.
+        stages = self.stages()
         num_features, num_classes = self.base.model.output_shape[-1], len(self.train.class_names)
         head, fitted, lowest = transfer.head(num_features, num_classes, dropout=self.config.dropout), None, np.inf
         if not self.config.train_from_scratch:
             transfer.standardise(head, self.some_features())
-        for stage in self.stages():
+        for stage in stages:
             earlier = len(fitted.history) if fitted else 0
             fitted = self.fit_stage(stage, head, strategy, fitted)
             reached = min(row["val_loss"] for row in fitted.history[earlier:])
@@ -184,7 +189,7 @@ class FineTuning:
             )
             if stage.tuned is not None:
                 parts.append(transfer.copied(stage.tuned, frozen_statistics=not config.train_from_scratch))
-            return transfer.joined(parts, transfer.copied(head))
+            return transfer.joined(parts, transfer.copied(head, in_policy=False))
 
         plan = Plan(len(self.train), config.batch_size, config.seed, views=rows.views)
         weights = batches.class_weights(config.class_weights, self.train.labels, len(self.train.class_names))
@@ -220,7 +225,6 @@ class FineTuning:
         """Features of the stage's frozen part, or photos where nothing is frozen or the features find no room."""
         from kerasuite.data import cache
         from kerasuite.data.augmentation import Mixing, together
-        from kerasuite.data.features import FeaturePreparation, examples_of
 
         config, base = self.config, self.base
         exact, changes = preparation(base), photo_changes(config, base)
@@ -229,20 +233,45 @@ class FineTuning:
         cutmix = config.cutmix if stage.tuned is not None or not config.cache_gb else 0.0
         mixing = Mixing(len(self.train.class_names), config.mixup, cutmix) if config.mixup or cutmix else None
         if stage.frozen is not None and config.cache_gb:
-            network = frozen_network(config, base, stage.frozen, stage.name, self.run_dir)
-            views = stage.views if changes else 1
-            looks = (large, network) if views > 1 else (exact, network)
-            options = {"views": range(views), "augment": changes} if views > 1 else {}
-            validation = cached_features(config, self.validation, exact, network)
-            train = cached_features(config, self.train, *looks, **options)
-            if train is not None and validation is not None:
-                own = FeaturePreparation()
-                parts = examples_of(self.train, train), examples_of(self.validation, validation)
-                return Rows(*parts, own, own, views, mixing, are_features=True)
+            found = self.feature_rows(stage, mixing)
+            if found is not None:
+                return found
             print(f"The features find no room (--cache-gb {config.cache_gb:g}, or the disk): "
                   "what is frozen runs again in each epoch.")  # fmt: skip
         parts = cache.encoded_once(self.train, large), cache.encoded_once(self.validation, exact)
         return Rows(*parts, large, exact, 1, together(changes, mixing), are_features=False)
+
+    def feature_rows(self, stage: Stage, mixing: Any) -> Rows | None:
+        """Features of the stage's frozen part, None where they find no room; a resumed run keeps to what was found."""
+        from kerasuite.data.features import FeaturePreparation, examples_of
+
+        config, base = self.config, self.base
+        network = frozen_network(config, base, stage.frozen, stage.name, self.run_dir)
+        exact, changes = preparation(base), photo_changes(config, base)
+        views = stage.views if changes else 1
+
+        @functools.cache
+        def columns() -> tuple[Column, Column] | None:
+            validation = cached_features(config, self.validation, exact, network)
+            if views > 1:
+                large = preparation(base, ROOM_TO_CROP)
+                train = cached_features(config, self.train, large, network, views=range(views), augment=changes)
+            else:
+                train = cached_features(config, self.train, exact, network)
+            return None if train is None or validation is None else (train, validation)
+
+        # On photos another model is trained than on features: which, may not change with the room on the disk.
+        if not run_directory.remember(self.run_dir, f"features before {stage.name}", lambda: columns() is not None):
+            return None
+        if (found := columns()) is None:
+            raise EnvironmentFault(
+                f"The features that the stage {stage.name!r} of this run is trained on find no room any more. Make "
+                f"room on the disk of the cache (--cache-gb {config.cache_gb:g}), then: kerasuite resume {self.run_dir}"
+            )
+        train, validation = found
+        own = FeaturePreparation()
+        parts = examples_of(self.train, train), examples_of(self.validation, validation)
+        return Rows(*parts, own, own, views, mixing, are_features=True)
 
     def rate_groups(self, stage: Stage, model: keras.Model, total_steps: int) -> list[tuple[Any, Sequence[Any]]]:
         """(optimizer, variables) of the head, the last stage and what comes before it: the earlier, the slower."""
@@ -259,10 +288,18 @@ class FineTuning:
         if stage.tuned is None:
             return groups
         variables = model.layers[-2].trainable_variables
-        if stage.frozen is not None or config.train_from_scratch:
-            return [*groups, group(config.backbone_rate, variables)]
+        if config.train_from_scratch:
+            return [*groups, group(1.0, variables)]
+        together = [*groups, group(config.backbone_rate, variables)]
+        if stage.frozen is not None:
+            return together
+        try:
+            cut = backbones.last_stage_cut(self.base.model)
+        except InputError:
+            # A SavedModel is one layer: all of it is the last stage.
+            return together
         # Layers are in the order in which they are passed, so the last stage's variables are the last.
-        _, upper = backbones.split(self.base.model, backbones.last_stage_cut(self.base.model))
+        _, upper = backbones.split(self.base.model, cut)
         first = len(variables) - len(upper.trainable_variables)
         last, earlier = variables[first:], variables[:first]
         return [*groups, group(config.backbone_rate, last), group(config.backbone_rate**2, earlier)]

@@ -68,21 +68,21 @@ def run(
     loaded = time.monotonic()
     with _files_unchanged(splits):
         fitted = train(config, splits.train, splits.validation, run_dir)
-    seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
-    return finish(config, fitted, splits, run_dir, seconds)
+        seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
+        return finish(config, fitted, splits, run_dir, seconds)
 
 
 @contextlib.contextmanager
 def _files_unchanged(splits: Splits) -> Iterator[None]:
-    """Name the file, where TensorFlow fails because one was changed or taken away meanwhile."""
+    """Name the file, where something fails because one was changed or taken away meanwhile."""
     import tensorflow as tf
 
     from kerasuite.data.features import PhotoFiles
 
     try:
         yield
-    except tf.errors.OpError:
-        for part in (splits.train, splits.validation):
+    except (tf.errors.OpError, OSError):
+        for part in (splits.train, splits.validation, splits.test):
             PhotoFiles().refuse_changed(part)
         raise
 
@@ -112,7 +112,7 @@ def finish(
     metrics = results.write(
         run_dir,
         scores,
-        title=f"{task.model_name} on {Path(task.config.data).name}",
+        title=f"{task.model_name} on {_data_name(task)}",
         summary=" ".join([*splits.notes, *_baseline_note(task, splits)]),
         facts={
             "pipeline": task.pipeline,
@@ -146,6 +146,11 @@ def fit_baselines(task: Task, splits: Splits, run_dir: Path) -> str:
     with run_directory.writing(run_dir / run_directory.BASELINES) as path:
         baselines.save(path, fitted)
     return baselines.best(fitted, *known)
+
+
+def _data_name(task: Task) -> str:
+    """What the run's data are called: the table that lists them, or the data set, file or folder."""
+    return Path(getattr(task.config, "labels", None) or task.config.data).resolve().name
 
 
 def _baseline_note(task: Task, splits: Splits) -> list[str]:
@@ -200,7 +205,7 @@ def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, An
     return results.write(
         folder,
         scores,
-        title=f"{task.model_name} trained on {Path(task.config.data).name}, evaluated on {Path(data).name}",
+        title=f"{task.model_name} trained on {_data_name(task)}, evaluated on {Path(data).resolve().name}",
         summary=" ".join(notes),
         facts={
             "pipeline": task.pipeline,

@@ -70,9 +70,9 @@ class Config(config.Settings):
     """Of a .keras file: the layer whose output is the features."""
     preprocessing: Literal["none", "unit", "signed", "lite", "imagenet"] | None = None
     """What a .keras file or SavedModel expects of pixels 0-255: as they are, /255, /127.5 - 1, (x - 127) / 128, or
-    /255 less ImageNet's mean and over its deviation."""
+    /255 less ImageNet's mean and over its deviation. If not given: none for a .keras file, unit for a SavedModel."""
     train_from_scratch: bool = False
-    """Start from random weights and train everything, to see what the pretraining buys."""
+    """Start from random weights and train everything at the head's rate, to see what the pretraining buys."""
     unfreeze: str = "last_stage"
     """What is trained after the head: none, last_stage (all at the last resolution), all, or all behind a layer."""
     views: int | None = None
@@ -126,7 +126,7 @@ class Config(config.Settings):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be over 0.")
         for name in ("weight_decay", "mixup", "cutmix", "magnitude", "rand_augment", "cache_gb"):
-            if not getattr(self, name) >= 0:
+            if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be 0 or more.")
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
@@ -154,7 +154,9 @@ def load(config: Config) -> Splits:
         seed=config.seed,
     )
     whole = replace(whole, skipped=source.skipped, notes=source.notes)
-    return replace(whole, warnings=(*skipped_warning(source.skipped), *duplicates.warnings(whole, near=True)))
+    return replace(
+        whole, warnings=(*skipped_warning(source.skipped), *whole.warnings, *duplicates.warnings(whole, near=True))
+    )
 
 
 def backbone(config: Config) -> Backbone:
@@ -179,7 +181,9 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     strategy = devices.strategy(config.devices)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)
-    return _fine_tuning.FineTuning(config, backbone(config), train, validation, run_dir).fit(strategy)
+    base = backbone(config)
+    run_directory.require_same(run_dir, "backbone", base.weights_digest)
+    return _fine_tuning.FineTuning(config, base, train, validation, run_dir).fit(strategy)
 
 
 def task(config: Config, run_dir: Path) -> Task:
@@ -188,7 +192,8 @@ def task(config: Config, run_dir: Path) -> Task:
     return Task(
         "resnet_transfer",
         config,
-        Path(config.backbone).name,
+        # The last part of a module's address is its version.
+        config.backbone if "://" in config.backbone else Path(config.backbone).name,
         preparation(base),
         features=partial(baseline_features, config, base, run_dir),
         near=True,
@@ -205,6 +210,7 @@ def baseline_features(config: Config, base: Backbone, run_dir: Path, examples: E
     small = images.ImagePreparation(COLOURS_SIZE, 3)
     found = {"logistic_regression_on_colours": pixels.colour_histograms(examples, small)}
     if not config.train_from_scratch:
+        run_directory.require_same(run_dir, "backbone", base.weights_digest)
         network = _fine_tuning.frozen_network(config, base, base.model, "head", run_dir)
         known = _fine_tuning.features_in_memory(config, examples, preparation(base), network)
         found["logistic_regression_on_features"] = known

@@ -37,6 +37,9 @@ class Run:
         """The Keras model: preprocessed input to logits."""
         import keras
 
+        # Registers the layer that a SavedModel backbone is.
+        from kerasuite.models import hub  # noqa: F401
+
         return keras.saving.load_model(self.path / run_directory.MODEL, safe_mode=True, compile=False)
 
     @cached_property

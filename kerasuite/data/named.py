@@ -110,7 +110,7 @@ def _fetched(name: str, fetch: Callable, instead: str):
     # Keras raises a plain Exception for a download that failed.
     except Exception as fault:
         if isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise EnvironmentFault(f"{name} finds no room on the disk of {_place(name)}: {fault}. Free some.") from fault
+            raise EnvironmentFault(f"{name} finds no room on the disk of {_place(name)}: {fault}.") from fault
         place, url = _place(name), _DOWNLOADS[name][1]
         raise InputError(
             f"{name} is not on this machine ({place}), and could not be had from {url}: {fault}. Put it there by hand, "

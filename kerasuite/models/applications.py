@@ -259,5 +259,13 @@ def silence_bounded() -> Iterator[None]:
 
 
 def first_line(fault: BaseException) -> str:
-    """The beginning of a message of Keras, TensorFlow or h5py, which can run over pages."""
-    return (str(fault).strip() or type(fault).__name__).splitlines()[0][:300].rstrip(".")
+    """The beginning of a message of Keras, TensorFlow or h5py, which can run over pages.
+
+    Example:
+        >>> first_line(ValueError("Exception encountered when calling Conv2D.call().\\n\\nToo small.\\n\\nMore."))
+        'Too small'
+    """
+    text = re.sub(r"\x1b\[\d*m", "", str(fault))
+    # Which layer of Keras's own was being called says nothing of what was wrong.
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("Exception encountered when")]
+    return (lines or [type(fault).__name__])[0].strip()[:300].rstrip(".")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
@@ -17,7 +18,7 @@ from kerasuite.models import applications, efficientnet_lite, graph, hub, keras_
 from kerasuite.models.applications import first_line
 from kerasuite.models.graph import cuts, last_stage_cut, split
 
-__all__ = ["Backbone", "cuts", "default_image_size", "last_stage_cut", "load", "load_npz", "names", "split"]
+__all__ = ["Backbone", "cuts", "last_stage_cut", "load", "load_npz", "names", "split"]
 
 Preprocessing = Literal["none", "unit", "signed", "lite", "imagenet"]
 
@@ -44,7 +45,7 @@ class Backbone:
     """Functional: float32 RGB pixels 0-255 (batch, height, width, 3) to features, a map (batch, height', width',
     channels) or a vector (batch, channels). What the network expects of pixels is done in its first layers."""
     weights_digest: str
-    """Of all weights, in order, and of the settings that decide the features with them: 32 hexadecimal digits."""
+    """Of all weights, in order, and of what is computed with them: 32 hexadecimal digits."""
     feature_layer: str
     """The layer whose output the features are."""
 
@@ -97,31 +98,20 @@ def load(
         _load_own(model, path, pretrained, lambda: _packaged(name), load_npz)
 
     layer = feature_layer or (graph.before_classifier(model) if kind == "file" else graph.last(model))
-    model = keras.Model(model.inputs[0], graph.output_of(model, layer), name=model.name)
-    digest = _digest(model, f"{preprocessing} {layer}")
+    features = graph.output_of(model, layer)
+    if len(features.shape) not in (2, 4):
+        raise InputError(
+            f"The layer {layer} of {name} gives outputs of shape {tuple(features.shape)}; expected features (batch, "
+            "channels) or a map (batch, height, width, channels). Name another by --feature-layer."
+        )
+    model = keras.Model(model.inputs[0], features, name=model.name)
+    digest = _digest(model, hub.program(name) if kind == "hub" else b"")
     return Backbone(name, model, digest, layer)
 
 
 def names() -> list[str]:
     """All networks that go by a name."""
     return [_LITE, *_OWN, *applications.functions()]
-
-
-def default_image_size(name: str) -> tuple[int, int]:
-    """Height and width that the backbone was made for; 224x224 where it takes any.
-
-    Example:
-        >>> default_image_size("efficientnetv2s"), default_image_size("efficientnet_lite0")
-        ((384, 384), (224, 224))
-    """
-    kind = _kind(name)
-    if kind == "file":
-        return _completed(keras_file.image_size(Path(name)))
-    if kind == "hub":
-        return _completed(hub.HubLayer(name).image_size)
-    if kind == "application":
-        return applications.default_image_size(name)
-    return _OWN.get(name, efficientnet_lite.IMAGE_SIZE)
 
 
 def _kind(name: str) -> Literal["file", "hub", "lite", "resnet", "application"]:
@@ -228,11 +218,11 @@ def _load_own(
     if not pretrained:
         return
     path = path or packaged()
+    if not path.is_file():
+        raise InputError(f"--weights {path}: there is no such file.")
     if not path.name.endswith((".h5", ".keras")):
         read(model, path)
         return
-    if not path.is_file():
-        raise InputError(f"--weights {path}: there is no such file.")
     try:
         model.load_weights(path)
     # Keras and h5py raise errors of many kinds for a broken file.
@@ -255,10 +245,13 @@ def load_npz(model: keras.Model, path: Path) -> None:
         InputError: the file cannot be read, or an array is missing or of another shape; names the first.
     """
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays")
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name].astype(np.float32) for name in file.files}
-    except (OSError, ValueError, AttributeError) as fault:
-        raise InputError(f"{path} cannot be read as an .npz of weights: {fault}.") from fault
+    # NumPy and zipfile raise errors of many kinds for a file that is broken or no .npz.
+    except Exception as fault:
+        raise InputError(f"--weights {path} cannot be read as an .npz of weights: {first_line(fault)}.") from fault
     for weight in model.weights:
         shape = tuple(weight.shape)
         if weight.path not in found:
@@ -268,8 +261,13 @@ def load_npz(model: keras.Model, path: Path) -> None:
     model.set_weights([found[weight.path] for weight in model.weights])
 
 
-def _digest(model: keras.Model, settings: str) -> str:
-    digest = hashlib.blake2b(settings.encode(), digest_size=16)
+def _digest(model: keras.Model, program: bytes) -> str:
+    """Two files of the same weights can differ in a Rescaling or an activation: the layers count too.
+
+    Args:
+        program: what is computed where the layers do not say it.
+    """
+    digest = hashlib.blake2b(model.to_json().encode() + program, digest_size=16)
     for weight in model.weights:
         digest.update(np.ascontiguousarray(weight.numpy()))
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,9 @@ class HubLayer(keras.layers.Layer):
         # Held as a whole: variables are deleted with the module that they were loaded by.
         self.module = module
         self._compute = module if callable(module) else _signature(module, self.handle)
-        self._wants_training = callable(module) and "training" in inspect.getfullargspec(module.__call__).args
+        # Also while its weights are trained: a pretrained backbone keeps the statistics of its normalisation.
+        wants_training = callable(module) and "training" in inspect.getfullargspec(module.__call__).args
+        self._options = {"training": False} if wants_training else {}
         self._register_variables()
 
     def _register_variables(self) -> None:
@@ -73,14 +76,13 @@ class HubLayer(keras.layers.Layer):
             )
         return images[0]
 
-    def call(self, pixels: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Pixels as the module expects them to its features."""
+    def call(self, pixels: tf.Tensor) -> tf.Tensor:
+        """Pixels as the module expects them to its features, in inference mode."""
         spec = self._images_spec()
         pixels = tf.cast(pixels, spec.dtype)
         if not callable(self.module):
             return _single(self._compute(**{_argument(self._compute): pixels}), self.handle)
-        options = {"training": bool(training)} if self._wants_training else {}
-        return _single(self._compute(pixels, **options), self.handle)
+        return _single(self._compute(pixels, **self._options), self.handle)
 
     def get_config(self) -> dict[str, Any]:
         """What the layer is made from again: the handle."""
@@ -102,9 +104,14 @@ def is_url(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
+def program(handle: str) -> bytes:
+    """What a module computes, without the values of its variables: its file saved_model.pb."""
+    return (Path(_folder(handle)) / "saved_model.pb").read_bytes()
+
+
 def _loaded(handle: str) -> Any:
     try:
-        return tf.saved_model.load(_resolved(handle) if is_url(handle) else handle)
+        return tf.saved_model.load(_folder(handle))
     # A handle that cannot be resolved, a broken archive and an unknown op are errors of many kinds.
     except Exception as fault:
         mend = " (pip install 'setuptools<81' brings it)" if "pkg_resources" in str(fault) else ""
@@ -115,10 +122,16 @@ def _loaded(handle: str) -> Any:
         ) from fault
 
 
+def _folder(handle: str) -> str:
+    return _resolved(handle) if is_url(handle) else handle
+
+
 def _resolved(url: str) -> str:
     """The folder that the module was downloaded to; TFHUB_CACHE_DIR in the environment says where they are kept."""
-    # Needed for the download alone, and what it imports may be missing.
-    import tensorflow_hub
+    # Needed for the download alone, and what it imports may be missing, or warn of its own end.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import tensorflow_hub
 
     with silence_bounded():
         return tensorflow_hub.resolve(url)

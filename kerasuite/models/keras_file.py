@@ -42,21 +42,6 @@ def load(path: Path) -> keras.Model:
     return found
 
 
-def image_size(path: Path) -> tuple[int | None, int | None]:
-    """Height and width that the model takes, read without its weights; None for any.
-
-    Raises:
-        InputError: the file is broken or of another kind.
-    """
-    config = _config(path).get("config", {})
-    for layer in config.get("layers", []):
-        shape = layer.get("config", {}).get("batch_shape") or []
-        if layer.get("class_name") == "InputLayer" and len(shape) == 4:
-            return shape[1], shape[2]
-    built = config.get("build_input_shape") or []
-    return (built[1], built[2]) if len(built) == 4 else (None, None)
-
-
 def _config(path: Path) -> dict[str, Any]:
     """The file's description of the model."""
     if not path.is_file():

@@ -19,7 +19,10 @@ def pooled(backbone: keras.Model) -> keras.Model:
     """
     if len(backbone.output_shape) == 2:
         return backbone
-    features = keras.layers.GlobalAveragePooling2D(name="features")(backbone.output)
+    name = "features"
+    while any(layer.name == name for layer in backbone.layers):
+        name += "_pooled"
+    features = keras.layers.GlobalAveragePooling2D(name=name)(backbone.output)
     return keras.Model(backbone.input, features, name=backbone.name)
 
 
@@ -74,20 +77,26 @@ class FrozenStatistics(keras.layers.BatchNormalization):
         return super().call(inputs, training=False, mask=mask)
 
 
-def copied(model: keras.Model, *, trainable: bool = True, frozen_statistics: bool = True) -> keras.Model:
+def copied(
+    model: keras.Model, *, trainable: bool = True, frozen_statistics: bool = True, in_policy: bool = True
+) -> keras.Model:
     """A model of the same layers and values, with variables of its own on the devices of the present strategy.
 
     Args:
+        in_policy: the layers compute in Keras's present dtype policy. Without, in that which they were made in.
         frozen_statistics: batch normalisation keeps the statistics of its pretraining also while it is trained: a few
             hundred photos make poor ones. Without, it learns them, over all devices together.
     """
     spread = tf.distribute.get_strategy().num_replicas_in_sync > 1
 
     def copy_of(layer):
+        settings = layer.get_config()
+        if in_policy and "dtype" in settings and not isinstance(layer, keras.layers.InputLayer):
+            settings["dtype"] = keras.config.dtype_policy().name
         if not isinstance(layer, keras.layers.BatchNormalization):
-            return layer.__class__.from_config(layer.get_config())
+            return layer.__class__.from_config(settings)
         kind = FrozenStatistics if frozen_statistics else keras.layers.BatchNormalization
-        return kind.from_config(layer.get_config() | {"synchronized": spread and not frozen_statistics})
+        return kind.from_config(settings | {"synchronized": spread and not frozen_statistics})
 
     # A SavedModel takes no variable whose name begins with an underscore, as the layers of some files do.
     with keras.name_scope("backbone"):

@@ -40,13 +40,11 @@ class Fitted:
     Args:
         model: the best epoch's weights, in float32, bound to no strategy.
         history: one dictionary an epoch: loss, measures, val_..., learning_rate.
-        best_epoch: the epoch that was kept, counted from 1.
         earlier_seconds: training time before the interruption that this went on from.
     """
 
     model: keras.Model
     history: list[dict[str, float]]
-    best_epoch: int
     earlier_seconds: float
 
 
@@ -125,7 +123,7 @@ def fit(
     result = build()
     result.set_weights(model.get_weights())
     earlier = before.earlier_seconds if before else 0.0
-    return Fitted(result, run.all_history, stopping.best_epoch + 1, earlier + run.earlier_seconds)
+    return Fitted(result, run.all_history, earlier + run.earlier_seconds)
 
 
 class _Run:

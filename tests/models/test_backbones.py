@@ -1,6 +1,5 @@
 """Backbones from every source, through the same invariants."""
 
-import json
 import urllib.error
 import zipfile
 from functools import cache
@@ -174,7 +173,7 @@ def test_the_default_sizes_are_those_that_keras_demands_for_the_imagenet_head():
             function(weights="imagenet", include_top=True, input_shape=(1, 1, 3))
         # MobileNetV3 says something else first.
         if "should be" in str(refusal.value):
-            side = backbones.default_image_size(name)[0]
+            side = applications.default_image_size(name)[0]
             assert f"({side}, {side}, 3)" in str(refusal.value), name
             checked += 1
     assert checked > 30
@@ -281,6 +280,25 @@ def test_arrays_that_do_not_fit_are_named(tmp_path):
         backbones.load("resnet14", None, weights=path)
 
 
+@pytest.mark.parametrize("content", ["half", "no archive", "one array", "empty", "a bit"])
+def test_a_broken_file_of_arrays_is_named(content, tmp_path):
+    path, _ = weights_file(tmp_path / "w.npz")
+    whole = path.read_bytes()
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    flipped = bytearray(whole)
+    flipped[200] ^= 255
+    broken = {
+        "half": whole[: len(whole) // 2],
+        "no archive": b"PK\x03\x04" + bytes(50),
+        "one array": (tmp_path / "one.npy").read_bytes(),
+        "empty": b"",
+        "a bit": bytes(flipped),
+    }
+    path.write_bytes(broken[content])
+    with pytest.raises(InputError, match=r"w\.npz cannot be read as an \.npz of weights"):
+        backbones.load("resnet14", None, weights=path)
+
+
 def test_a_network_without_pretrained_weights_says_what_to_pass():
     with pytest.raises(InputError, match="--train-from-scratch"):
         backbones.load("resnet18", None)
@@ -320,6 +338,20 @@ def test_another_layer_can_be_named_and_one_that_is_not_there_is_refused(tmp_pat
         backbones.load(str(tmp_path / "m.keras"), None, feature_layer="pol")
 
 
+def test_a_layer_that_gives_neither_a_map_nor_a_vector_is_refused(tmp_path):
+    inputs = keras.Input((16, 16, 3))
+    x = LAYERS.Reshape((-1, 3), name="sequence")(inputs)
+    keras.Model(inputs, LAYERS.Dense(2)(LAYERS.Flatten()(x))).save(tmp_path / "m.keras")
+    with pytest.raises(InputError, match=r"sequence .*\(None, 256, 3\).*--feature-layer"):
+        backbones.load(str(tmp_path / "m.keras"), None, feature_layer="sequence")
+
+
+def test_an_image_too_small_for_a_file_is_refused_with_what_keras_found_wrong(tmp_path):
+    classifier(tmp_path / "any.keras", (None, None))
+    with pytest.raises(InputError, match=r"any.keras cannot be used at 2x2: .*output.*size"):
+        backbones.load(str(tmp_path / "any.keras"), (2, 2))
+
+
 def test_models_inside_a_file_are_laid_open(tmp_path):
     inner = random_backbone("mobilenetv2").model
     inputs = keras.Input((32, 32, 3))
@@ -347,8 +379,8 @@ def test_pixels_become_what_a_file_expects(name, black, white):
 def test_a_file_takes_its_own_size_alone_unless_it_takes_any(tmp_path):
     classifier(tmp_path / "fixed.keras")
     classifier(tmp_path / "any.keras", (None, None))
-    assert backbones.default_image_size(str(tmp_path / "fixed.keras")) == (16, 16)
-    assert backbones.default_image_size(str(tmp_path / "any.keras")) == (224, 224)
+    assert backbones.load(str(tmp_path / "fixed.keras"), None).model.input_shape == (None, 16, 16, 3)
+    assert backbones.load(str(tmp_path / "any.keras"), None).model.input_shape == (None, 224, 224, 3)
     assert backbones.load(str(tmp_path / "any.keras"), (24, 20)).model.input_shape == (None, 24, 20, 3)
     with pytest.raises(InputError, match=r"--image-size is 24 20, but .*16x16 only.*--image-size 16 16"):
         backbones.load(str(tmp_path / "fixed.keras"), (24, 20))
@@ -409,10 +441,14 @@ def test_the_digest_is_of_weights_and_of_what_else_decides_the_features(tmp_path
     assert int(first, 16)
     others = {backbones.load(path, None, preprocessing="unit").weights_digest}
     others.add(backbones.load(path, None, feature_layer="conv").weights_digest)
+    # The same weights behind other pixels: what a file's own first layer does counts.
+    unit = keras.Sequential([LAYERS.Input((16, 16, 3)), LAYERS.Rescaling(1 / 255), *model.layers])
+    unit.save(path)
+    others.add(backbones.load(path, None).weights_digest)
     model.get_layer("conv").bias.assign([0, 0, 0, 1e-6])
     model.save(path)
     others.add(backbones.load(path, None).weights_digest)
-    assert len(others - {first}) == 3
+    assert len(others - {first}) == 4
 
 
 def test_settings_that_do_not_go_with_the_backbone_are_refused(tmp_path):
@@ -428,10 +464,3 @@ def test_settings_that_do_not_go_with_the_backbone_are_refused(tmp_path):
         backbones.load(path, None, preprocessing="sign")
     with pytest.raises(InputError, match="no saved_model.pb"):
         backbones.load(str(tmp_path), None)
-
-
-def test_the_size_of_a_file_is_read_without_its_weights(tmp_path):
-    config = {"config": {"layers": [{"class_name": "InputLayer", "config": {"batch_shape": [None, 96, 128, 3]}}]}}
-    with zipfile.ZipFile(tmp_path / "m.keras", "w") as file:
-        file.writestr("config.json", json.dumps(config))
-    assert backbones.default_image_size(str(tmp_path / "m.keras")) == (96, 128)

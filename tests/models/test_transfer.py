@@ -114,3 +114,22 @@ def test_a_joined_model_is_saved_and_loaded_whole(backbone, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     np.testing.assert_array_equal(again(pixels()), model(pixels()))
+
+
+def test_a_backbone_may_have_a_layer_of_any_name():
+    pixels = keras.Input((8, 8, 3))
+    model = transfer.pooled(keras.Model(pixels, keras.layers.Conv2D(4, 3, name="features")(pixels)))
+    assert model.output_shape == (None, 4)
+
+
+def test_a_copy_computes_in_the_policy_of_the_moment_and_a_head_in_its_own(backbone):
+    pooled, head = transfer.pooled(backbone), transfer.head(8, 3)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        body, own = transfer.copied(pooled), transfer.copied(head, in_policy=False)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert {layer.compute_dtype for layer in body.layers[1:]} == {"bfloat16"}
+    assert {str(weight.dtype) for weight in body.weights} == {"float32"}
+    assert own.get_layer("logits").compute_dtype == "float32"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
@@ -327,3 +328,100 @@ def test_evaluate_reports_on_other_photos_and_on_those_it_was_trained_on(finishe
     assert metrics["examples"]["test"] == 36
     assert "27 of these 36 images are exactly or nearly among" in capsys.readouterr().err
     assert metrics["test_without_seen"]["accuracy"]["n"] == 9
+
+
+def saved_model(folder):
+    """A backbone of one layer that cannot be cut, from pixels 0-1 to a vector."""
+    module = tf.Module()
+    module.kernel = tf.Variable(np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32))
+    signature = [tf.TensorSpec((None, None, None, 3), tf.float32)]
+    module.__call__ = tf.function(lambda x: tf.reduce_mean(tf.nn.relu(x @ module.kernel), (1, 2)), signature)
+    tf.saved_model.save(module, str(folder))
+    return str(folder)
+
+
+def test_all_of_a_saved_model_can_be_trained(config, tmp_path):
+    settings = replace(config, backbone=saved_model(tmp_path / "module"), unfreeze="all")
+    before = pretrained(settings).get_weights()
+    fitted = train(settings, tmp_path / "run")
+    assert {row["stage"] for row in fitted.history} == {"head", "all"}
+    assert np.abs(fitted.model.layers[1].get_weights()[0] - before[0]).max() > 0
+
+
+@pytest.mark.parametrize("unfreeze", ["stage_9", "last_stage"])
+def test_what_cannot_be_unfrozen_is_refused_before_a_photo_is_looked_at(config, tmp_path, monkeypatch, unfreeze):
+    monkeypatch.setattr(features, "_computed", lambda *arguments: pytest.fail("a photo was looked at"))
+    settings = replace(config, backbone=saved_model(tmp_path / "module"), unfreeze=unfreeze, cache=str(tmp_path))
+    with pytest.raises(InputError, match="cannot be cut"):
+        train(settings, tmp_path / "run")
+
+
+def interrupted(config, folder, monkeypatch):
+    """A run that is cut off at the end of its first epoch."""
+    original = fit._Run.epoch
+
+    def cut_off(self, *arguments):
+        original(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit._Run, "epoch", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            train(config, folder)
+
+
+def test_a_run_without_room_for_features_goes_on_without_them_once_there_is_room(config, tmp_path, monkeypatch):
+    settings = replace(config, unfreeze="none", cache=str(tmp_path / "cache"))
+    with monkeypatch.context() as patch:
+        patch.setattr(features.FeatureCache, "features", lambda *arguments, **options: None)
+        whole = train(settings, tmp_path / "whole")
+        interrupted(settings, tmp_path / "cut", monkeypatch)
+    again = train(settings, tmp_path / "cut")
+    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_run_on_features_that_find_no_room_any_more_says_so(config, tmp_path, monkeypatch):
+    settings = replace(config, unfreeze="none")
+    interrupted(settings, tmp_path / "run", monkeypatch)
+    monkeypatch.setattr(features.FeatureCache, "features", lambda *arguments, **options: None)
+    with pytest.raises(EnvironmentFault, match=r"find no room any more.*kerasuite resume"):
+        train(settings, tmp_path / "run")
+
+
+def test_a_run_does_not_go_on_with_another_backbone(config, backbone, tmp_path, monkeypatch):
+    path = tmp_path / "mine.keras"
+    shutil.copy(backbone, path)
+    settings = replace(config, backbone=str(path))
+    interrupted(settings, tmp_path / "run", monkeypatch)
+    model = keras.saving.load_model(path)
+    model.get_layer("stem").kernel.assign(2 * model.get_layer("stem").kernel)
+    model.save(path)
+    with pytest.raises(InputError, match="backbone is not that with which"):
+        train(settings, tmp_path / "run")
+
+
+def test_listed_photos_are_trained_on_and_evaluated_under_the_name_of_the_table(config, photos, tmp_path):
+    rows = [(f"{colour}/{path.name}", colour) for colour in COLOURS for path in sorted((photos / colour).iterdir())]
+    table = photos.parent / "photos.csv"
+    table.write_text("path,label\n" + "".join(f"{photos.name}/{path},{label}\n" for path, label in rows))
+    settings = replace(config, data="flowers", labels=str(table), unfreeze="none", epochs=1)
+    run_dir = run.start("resnet_transfer", replace(settings, output=str(tmp_path / "run")))
+    assert "tiny.keras on photos.csv" in (run_dir / "report.html").read_text()
+    assert cli.main(["evaluate", str(run_dir), "--data", str(table), "--output", str(tmp_path / "again")]) == 0
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["examples"]["test"] == 36
+
+
+def test_a_test_photo_that_is_taken_away_is_named(config, photos, tmp_path, monkeypatch):
+    folder = tmp_path / "photos"
+    shutil.copytree(photos, folder)
+    original = resnet_transfer.finish
+
+    def taken_away(config, fitted, splits, *others):
+        for path in splits.test.inputs["path"].tolist():
+            (tmp_path / path).unlink()
+        return original(config, fitted, splits, *others)
+
+    monkeypatch.setattr(resnet_transfer, "finish", taken_away)
+    with pytest.raises(InputError, match="after the run had looked at it"):
+        run.start("resnet_transfer", replace(config, data=str(folder), unfreeze="none", output=str(tmp_path / "run")))
