@@ -11,14 +11,36 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from kerasuite import devices
 
-EPOCHS, BATCH_SIZE, PEAK, WEIGHT_DECAY = 18, 128, 3e-3, 0.05
+BATCH_SIZE = 128
+
+
+class Cycle(NamedTuple):
+    """A rise and fall of the learning rate; a later one goes on from the weights of the one before."""
+
+    stage: str
+    epochs: int
+    optimizer: str
+    schedule: str
+    peak: float
+    weight_decay: float
+    erase: float = 0.0
+    cutmix: float = 0.0
+
+
+CYCLES = (
+    Cycle("first", 18, "adamw", "one_cycle", 3e-3, weight_decay=0.05, erase=0.5),
+    Cycle("second", 14, "momentum", "warmup_cosine", 0.1, weight_decay=5e-3),
+    Cycle("third", 30, "momentum", "warmup_cosine", 0.1, weight_decay=5e-3, erase=0.5, cutmix=1.0),
+    # What was learnt of mixed images is brought back to whole ones (He et al. 2019, arXiv:1909.09148).
+    Cycle("fourth", 6, "momentum", "warmup_cosine", 0.01, weight_decay=5e-3),
+)
 
 
 def images(path: str, part: str):
@@ -43,7 +65,6 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="CIFAR-10 as an .npz of JPEGs")
     parser.add_argument("--output", type=Path, required=True, help="the .npz of weights to write")
     parser.add_argument("--run", type=Path, default=Path("runs/resnet14"), help="directory of checkpoints")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
     given = parser.parse_args()
     devices.import_tensorflow()
     import keras
@@ -51,7 +72,7 @@ def main() -> None:
     from kerasuite.contracts import Examples, Plan
     from kerasuite.data import batches, splits
     from kerasuite.data import images as room
-    from kerasuite.data.augmentation import Augmentation
+    from kerasuite.data.augmentation import Augmentation, Mixing, together
     from kerasuite.evaluation import metrics, predict
     from kerasuite.models import resnet
     from kerasuite.training import fit, losses, optimizers
@@ -61,24 +82,40 @@ def main() -> None:
     train, validation = splits.hold_out(Examples({"image": x}, y, class_names=names), 0.1, 0)
     prepare = room.ImagePreparation((32, 32), 3)
     plan = Plan(len(train), BATCH_SIZE, 0)
-    build = partial(resnet.build, (32, 32), 3, len(names), **resnet.SHAPES["resnet14"])
-    rate = optimizers.schedule("one_cycle", PEAK, given.epochs * plan.steps_per_epoch)
-    adamw = partial(optimizers.optimizer, "adamw", rate, weight_decay=WEIGHT_DECAY)
     given.run.mkdir(parents=True, exist_ok=True)
-    keras.utils.set_random_seed(0)
-    fitted = fit.fit(
-        build,
-        batches.starting_at(train, prepare, plan, augment=Augmentation.usual("cifar10")),
-        batches.training(validation, prepare, Plan(len(validation), 500, 0, shuffle=False), epochs=1),
-        loss=losses.cross_entropy(0.1),
-        measures={"accuracy": losses.accuracy},
-        optimizers=lambda model: [(adamw(), model.trainable_variables)],
-        epochs=given.epochs,
-        steps_per_epoch=plan.steps_per_epoch,
-        run_dir=given.run,
-        precision="bfloat16",
-        tensorboard=False,
-    )
+    fitted = None
+    for cycle in CYCLES:
+
+        def build(before=fitted):
+            model = resnet.build((32, 32), 3, len(names), **resnet.SHAPES["resnet14"])
+            if before:
+                model.set_weights(before.model.get_weights())
+            return model
+
+        def optimizer(model, cycle=cycle):
+            rate = optimizers.schedule(cycle.schedule, cycle.peak, cycle.epochs * plan.steps_per_epoch)
+            made = optimizers.optimizer(cycle.optimizer, rate, weight_decay=cycle.weight_decay)
+            return [(made, model.trainable_variables)]
+
+        keras.utils.set_random_seed(0)
+        changes = together(
+            Augmentation(shift=0.125, flip=True, erase=cycle.erase), Mixing(len(names), cutmix=cycle.cutmix)
+        )
+        fitted = fit.fit(
+            build,
+            batches.starting_at(train, prepare, plan, augment=changes),
+            batches.training(validation, prepare, Plan(len(validation), 500, 0, shuffle=False), epochs=1),
+            loss=losses.cross_entropy(0.1),
+            measures={"accuracy": losses.accuracy},
+            optimizers=optimizer,
+            epochs=cycle.epochs,
+            steps_per_epoch=plan.steps_per_epoch,
+            run_dir=given.run,
+            precision="bfloat16",
+            tensorboard=False,
+            stage=cycle.stage,
+            before=fitted,
+        )
     seconds = fitted.earlier_seconds + time.monotonic() - began
 
     # What ships is scored: the weights rounded to float16.
