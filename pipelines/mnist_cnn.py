@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kerasuite import config, devices, progress, run_directory
-from kerasuite.contracts import Examples, Plan, Splits, skipped_warning
+from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _image_classification
 from kerasuite.pipelines._image_classification import Task, find_inputs, read_inputs
@@ -104,16 +104,10 @@ def load(config: Config) -> Splits:
     with progress.bar("Checking images") as shown:
         source = sources.image_splits(config.data, shown)
     whole = splits.complete(
-        source.train,
-        source.validation,
-        source.test,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        seed=config.seed,
+        source, validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=config.seed
     )
     size = images.choose_size(whole.train, config.image_size)
-    whole = replace(whole, skipped=source.skipped, notes=(*source.notes, size.note))
-    return replace(whole, warnings=(*skipped_warning(source.skipped), *whole.warnings, *duplicates.warnings(whole)))
+    return replace(whole, notes=(*whole.notes, size.note), warnings=(*whole.warnings, *duplicates.warnings(whole)))
 
 
 def preparation(config: Config, train: Examples) -> ImagePreparation:

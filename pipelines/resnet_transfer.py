@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from kerasuite import config, devices, progress, run_directory
-from kerasuite.contracts import Examples, Splits, skipped_warning
+from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _fine_tuning, _image_classification
 from kerasuite.pipelines._fine_tuning import preparation
@@ -47,7 +47,15 @@ __all__ = [
 ]
 
 # Settings for seconds, on the photos that come with the package.
-SAMPLE = {"data": "trashnet_sample", "backbone": "resnet14", "image_size": (64, 64), "epochs": 8, "views": 4}
+SAMPLE = {
+    "data": "trashnet_sample",
+    "backbone": "resnet14",
+    "image_size": (64, 64),
+    "views": 2,
+    "head_epochs": 12,
+    "epochs": 12,
+    "learning_rate": 1e-2,
+}
 
 # For colours, a photo need not be large.
 COLOURS_SIZE = (64, 64)
@@ -150,17 +158,9 @@ def load(config: Config) -> Splits:
     with progress.bar("Checking photos") as shown:
         source = sources.image_splits(config.data, shown, labels=config.labels)
     whole = splits.complete(
-        source.train,
-        source.validation,
-        source.test,
-        validation_fraction=config.validation_fraction,
-        test_fraction=config.test_fraction,
-        seed=config.seed,
+        source, validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=config.seed
     )
-    whole = replace(whole, skipped=source.skipped, notes=source.notes)
-    return replace(
-        whole, warnings=(*skipped_warning(source.skipped), *whole.warnings, *duplicates.warnings(whole, near=True))
-    )
+    return replace(whole, warnings=(*whole.warnings, *duplicates.warnings(whole, near=True)))
 
 
 def backbone(config: Config) -> Backbone:

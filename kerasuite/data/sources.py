@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +16,10 @@ from kerasuite.data.arrays import idx_files, read_idx, read_npz
 from kerasuite.data.duplicates import DIGEST, PERCEPTUAL_HASH
 from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, VALIDATION, listed
 from kerasuite.data.near import HASH_SHAPE
+from kerasuite.data.splits import Source
 from kerasuite.errors import InputError
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """The parts that a data set came in; None for a part that it has not."""
-
-    train: Examples | None
-    validation: Examples | None
-    test: Examples | None
-    skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def parts(self) -> dict[str, Examples]:
-        """The parts there are, by name."""
-        return {name: getattr(self, name) for name in PARTS if getattr(self, name) is not None}
 
 
 def image_splits(data: str | Path | None, progress: Progress | None = None, labels: str | Path | None = None) -> Source:

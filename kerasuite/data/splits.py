@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from kerasuite.contracts import Examples, RowIds, Splits
+from kerasuite.contracts import Examples, RowIds, Skipped, Splits, skipped_warning
 from kerasuite.errors import InputError
+
+
+@dataclass(frozen=True)
+class Source:
+    """The parts that a data set came in; None for a part that it has not."""
+
+    train: Examples | None
+    validation: Examples | None = None
+    test: Examples | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, Examples]:
+        """The parts there are, by name."""
+        return {name: part for name in ("train", "validation", "test") if (part := getattr(self, name)) is not None}
 
 
 def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
@@ -71,28 +88,28 @@ def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np
     return np.flatnonzero(np.isin(group_of, chosen))
 
 
-def complete(
-    train: Examples,
-    validation: Examples | None,
-    test: Examples | None,
-    *,
-    validation_fraction: float,
-    test_fraction: float,
-    seed: int,
-) -> Splits:
-    """The parts that were given, and the missing ones held out of the training rows; warns of classes that one lacks.
+def complete(source: Source, *, validation_fraction: float, test_fraction: float, seed: int) -> Splits:
+    """The parts that were given, and the missing ones held out of the training rows.
 
     Args:
         validation_fraction: share of the rows that remain for training once the test rows are out.
         test_fraction: share of all rows.
+
+    Returns:
+        Splits with the source's notes, and warnings of what was skipped and of classes that a part lacks.
+
+    Raises:
+        InputError: too few rows to hold out, or a row or a group in two parts.
     """
+    train, validation, test = source.train, source.validation, source.test
     if test is None:
         train, test = hold_out(train, test_fraction, seed)
     if validation is None:
         train, validation = hold_out(train, validation_fraction, seed + 1)
     refuse_overlap(train=train, validation=validation, test=test)
     absent = [*_absent_classes("validation", validation), *_absent_classes("test", test)]
-    return Splits(train, validation, test, warnings=tuple(absent))
+    warnings = (*skipped_warning(source.skipped), *absent)
+    return Splits(train, validation, test, source.skipped, source.notes, warnings)
 
 
 def _absent_classes(part: str, examples: Examples) -> list[str]:

@@ -126,7 +126,7 @@ def test_a_group_in_two_parts_is_refused(tmp_path):
     rows = ["a.png,cat,x,train", "b.png,dog,y,train", "c.png,cat,z,val", "d.png,dog,v,val", "e.png,cat,x,test"]
     source = image_splits(None, labels=table(tmp_path, "\n".join(["path,label,group,split", *rows])))
     with pytest.raises(InputError, match=r"1 group\(s\) stand both in train and in test, the first is x"):
-        splits.complete(*source.parts.values(), validation_fraction=0.1, test_fraction=0.1, seed=0)
+        splits.complete(source, validation_fraction=0.1, test_fraction=0.1, seed=0)
 
 
 def test_all_missing_files_are_listed_with_their_rows(tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from kerasuite.contracts import Examples, RowIds
 from kerasuite.data import splits
+from kerasuite.data.splits import Source
 from kerasuite.errors import InputError
 
 
@@ -53,7 +54,7 @@ def test_a_class_with_one_row_cannot_be_split_and_is_named():
 
 def test_parts_that_are_given_are_kept_and_the_rest_is_held_out():
     train, test = examples([0, 1] * 50, source="a"), examples([0, 1] * 5, source="b")
-    made = splits.complete(train, None, test, validation_fraction=0.1, test_fraction=0.5, seed=0)
+    made = splits.complete(Source(train, test=test), validation_fraction=0.1, test_fraction=0.5, seed=0)
     assert made.test is test
     assert made.counts == {"train": 90, "validation": 10, "test": 10, "skipped": 0}
 
@@ -81,5 +82,5 @@ def test_a_class_that_a_part_lacks_is_named():
     names = ("cat", "dog")
     whole = Examples({"x": np.arange(6)}, np.array([0, 0, 0, 0, 1, 1]), RowIds("a", np.arange(6)), names)
     test = Examples({"x": np.arange(2)}, np.array([0, 0]), RowIds("b", np.arange(2)), names)
-    parts = splits.complete(whole, None, test, validation_fraction=0.2, test_fraction=0.2, seed=0)
+    parts = splits.complete(Source(whole, test=test), validation_fraction=0.2, test_fraction=0.2, seed=0)
     assert parts.warnings == ("No row of test is of the class(es) 'dog': its numbers say nothing of them.",)
