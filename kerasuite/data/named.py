@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 from collections.abc import Callable
-from contextlib import contextmanager
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -16,9 +14,8 @@ import numpy as np
 from kerasuite.contracts import Examples, RowIds
 from kerasuite.data.arrays import Parts, idx_files, of_arrays, read_idx, read_npz
 from kerasuite.data.folders import TEST, TRAIN
+from kerasuite.downloads import silence_bounded
 from kerasuite.errors import EnvironmentFault, InputError
-
-_SILENCE_SECONDS = 20
 
 _CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 _THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -105,7 +102,7 @@ def _place(name: str) -> Path:
 
 def _fetched(name: str, fetch: Callable, instead: str):
     try:
-        with _socket_timeout(_SILENCE_SECONDS):
+        with silence_bounded():
             return fetch()
     # Keras raises a plain Exception for a download that failed.
     except Exception as fault:
@@ -116,13 +113,3 @@ def _fetched(name: str, fetch: Callable, instead: str):
             f"{name} is not on this machine ({place}), and could not be had from {url}: {fault}. Put it there by hand, "
             f"or pass {instead}."
         ) from fault
-
-
-@contextmanager
-def _socket_timeout(seconds: float):
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)

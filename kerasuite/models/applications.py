@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import socket
 import traceback
 import warnings
 from collections import defaultdict
@@ -20,6 +19,7 @@ import numpy as np
 from keras.src.backend.common import global_state
 from keras.src.utils import file_utils
 
+from kerasuite.downloads import silence_bounded
 from kerasuite.errors import InputError
 
 # Side in pixels of the photos that each was trained on, where it is not 224; keras.applications says it nowhere.
@@ -42,7 +42,6 @@ _SIDES = {
     "nasnetlarge": 331,
     "xception": 299,
 }
-_DOWNLOAD_SILENCE_SECONDS = 30
 
 
 def functions() -> dict[str, Callable[..., keras.Model]]:
@@ -245,17 +244,6 @@ def _instead_of_download(path: Path) -> Iterator[list[str]]:
         yield asked
     finally:
         file_utils.get_file = before
-
-
-@contextmanager
-def silence_bounded() -> Iterator[None]:
-    """A server that says nothing for this long has failed."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(_DOWNLOAD_SILENCE_SECONDS)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
 
 
 def first_line(fault: BaseException) -> str:

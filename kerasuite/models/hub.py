@@ -11,8 +11,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kerasuite.downloads import silence_bounded
 from kerasuite.errors import InputError
-from kerasuite.models.applications import first_line, silence_bounded
+from kerasuite.models.applications import first_line
 
 DEFAULT_IMAGE_SIZE = (224, 224)
 _SIGNATURES = ("serving_default", "default")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerasuite import downloads
 from kerasuite.data import named
 from kerasuite.data.sources import image_splits
 from kerasuite.errors import EnvironmentFault, InputError
@@ -139,7 +140,7 @@ def test_a_download_that_falls_silent_ends(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/flower_photos.tgz"
         monkeypatch.setitem(named._DOWNLOADS, "flowers", ("flower_photos", url))
-        monkeypatch.setattr(named, "_SILENCE_SECONDS", 0.2)
+        monkeypatch.setattr(downloads, "_SILENCE_SECONDS", 0.2)
         refused("flowers", "timed out", url)
     assert socket.getdefaulttimeout() is None
 
