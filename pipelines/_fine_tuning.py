@@ -99,6 +99,8 @@ def cached_features(
     if not config.cache_gb:
         return None
     folder = Path(config.cache).expanduser() if config.cache else default_folder()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--cache {folder} is a file; expected a folder, which is made if it is not there.")
     store = FeatureCache(folder, int(config.cache_gb * 2**30))
     with progress.bar("Passing photos through what is frozen") as shown:
         return store.features(examples, prepare, network, progress=shown, **looks)
@@ -145,6 +147,10 @@ class FineTuning:
 
         # What cannot be unfrozen is refused before a photo is looked at.
         stages = self.stages()
+        if self.config.views and not (photo_changes(self.config, self.base) and any(s.views > 1 for s in stages)):
+            print(
+                f"--views {self.config.views} is not used: views are of photos that are changed, before a frozen part."
+            )
         num_features, num_classes = self.base.model.output_shape[-1], len(self.train.class_names)
         head, fitted, lowest = transfer.head(num_features, num_classes, dropout=self.config.dropout), None, np.inf
         if not self.config.train_from_scratch:

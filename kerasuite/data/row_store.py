@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -85,7 +86,11 @@ class RowStore:
                 # Another process may delete the store, the lock with it, while this one makes it or waits for it.
                 with contextlib.suppress(FileNotFoundError):
                     file = held.enter_context(open(path, "wb"))
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        print(f"Another process is at work in {self.folder}: waiting for it.", file=sys.stderr)
+                        fcntl.flock(file, fcntl.LOCK_EX)
                     is_ours = _is_at(file, path)
                 if is_ours:
                     yield

@@ -127,11 +127,12 @@ def test_a_store_in_which_a_process_is_at_work_is_not_deleted(store):
     np.testing.assert_array_equal(store.column(KEYS)[:], ROWS)
 
 
-def test_who_waited_for_a_store_that_was_deleted_makes_it_anew(store, monkeypatch):
+def test_who_waited_for_a_store_that_was_deleted_makes_it_anew_and_says_that_it_waits(store, monkeypatch, capsys):
     waits, flock = threading.Event(), row_store.fcntl.flock
 
     def told(file, how):
-        waits.set()
+        if how == row_store.fcntl.LOCK_EX:
+            waits.set()
         flock(file, how)
 
     def add():
@@ -145,6 +146,7 @@ def test_who_waited_for_a_store_that_was_deleted_makes_it_anew(store, monkeypatc
         assert waits.wait(10)
         shutil.rmtree(store.folder)
     waiting.join(10)
+    assert f"at work in {store.folder}" in capsys.readouterr().err
     np.testing.assert_array_equal(store.column(KEYS[:1])[:], ROWS[:1])
 
 

@@ -187,6 +187,11 @@ def test_features_that_find_no_room_are_not_cached_and_it_is_said(config, tmp_pa
     assert "find no room" in capsys.readouterr().out
 
 
+def test_views_that_no_stage_has_a_use_for_are_said_to_be_unused(config, tmp_path, capsys):
+    train(replace(config, unfreeze="all", views=3, head_epochs=1, epochs=1), tmp_path / "run")
+    assert "--views 3 is not used" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("unfreeze", ["last_stage", "all"])
 def test_one_device_and_two_give_the_same_losses(config, tmp_path, unfreeze):
     alike = replace(config, unfreeze=unfreeze, dropout=0.0, mixup=0.3)
@@ -234,6 +239,7 @@ def test_a_stage_that_makes_it_worse_is_undone(config, tmp_path, capsys):
         ({"image_size": (32, 32)}, "16x16"),
         ({"data": "nowhere"}, "nowhere"),
         ({"labels": "nowhere.csv"}, "nowhere.csv"),
+        ({"cache": __file__}, "--cache .* is a file"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(config, tmp_path, changes, words):
