@@ -64,11 +64,60 @@ def skipped_warning(skipped: Sequence[Skipped]) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """A column whose rows are of unlike lengths, one after another; indexed as an array is.
+
+    Args:
+        values: (total, ...); may lie on disk.
+        offsets: int64 (n + 1,): row k is values[offsets[k] : offsets[k + 1]].
+
+    Example:
+        >>> column = Ragged.of([[7, 8], [], [9]])
+        >>> len(column), column.lengths.tolist(), column[np.array([2, 0])].values.tolist(), column[0].tolist()
+        (3, [2, 0, 1], [9, 7, 8], [7, 8])
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[Any]], dtype: Any = np.int32) -> Ragged:
+        """A column of these rows."""
+        lengths = [len(row) for row in rows]
+        values = np.concatenate([np.asarray(row, dtype) for row in rows]) if rows else np.empty(0, dtype)
+        return cls(values, np.cumsum([0, *lengths]))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index) -> Ragged | np.ndarray:
+        if np.ndim(index) == 0 and not isinstance(index, slice):
+            row = range(len(self))[index]
+            return self.values[self.offsets[row] : self.offsets[row + 1]]
+        rows = np.arange(len(self))[index]
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        # Where each value stands: its row's start, and how far it is from there.
+        places = np.repeat(self.offsets[rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Ragged(self.values[places], offsets)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Values a row, int64 (n,)."""
+        return np.diff(self.offsets)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the values."""
+        return self.values.dtype
+
+
+@dataclass(frozen=True)
 class Examples:
     """Columns of equal length with random access: one row an example.
 
     Args:
-        inputs: what the model reads, by column name; arrays of n rows.
+        inputs: what the model reads, by column name; arrays or ragged columns of n rows.
         labels: int array (n,), positions in class_names; None when there are no labels.
         ids: n names, one an example: a path, or a source and its row. Strings or RowIds.
         class_names: the name of each label.
@@ -85,7 +134,7 @@ class Examples:
         (3, 'row[2]', ('0', '1'))
     """
 
-    inputs: dict[str, np.ndarray]
+    inputs: dict[str, np.ndarray | Ragged]
     labels: np.ndarray | None = None
     ids: Sequence[str] | np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
@@ -146,8 +195,10 @@ class Examples:
                 continue
             # A share at a time: a column may lie on disk and be larger than the memory.
             for start in range(0, len(column), _ROWS_AT_ONCE):
-                rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(column)))
-                content.update(np.ascontiguousarray(column[rows]).data.cast("B"))
+                rows = column[np.arange(start, min(start + _ROWS_AT_ONCE, len(column)))]
+                parts = (rows.lengths, rows.values) if isinstance(rows, Ragged) else (rows,)
+                for part in parts:
+                    content.update(np.ascontiguousarray(part).data.cast("B"))
         return content.hexdigest()
 
     @classmethod

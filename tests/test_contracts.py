@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasuite.contracts import Examples, Plan, RowIds, Splits
+from kerasuite.contracts import Examples, Plan, Ragged, RowIds, Splits
 from kerasuite.errors import InputError
 
 
@@ -124,3 +124,29 @@ def test_an_empty_part_is_refused_by_name():
     some = Examples({"image": np.zeros(2)}, np.array([0, 1]))
     with pytest.raises(InputError, match="No rows for validation"):
         Splits(some, some.take(np.array([], int)), some)
+
+
+RAGGED = Ragged.of([[7, 8], [], [9], [1, 2, 3]])
+
+
+@given(st.lists(st.integers(0, 3), max_size=9))
+def test_rows_of_a_ragged_column_are_taken_as_those_of_a_list(rows):
+    taken = RAGGED[np.array(rows, int)]
+    assert [row.tolist() for row in taken] == [RAGGED[row].tolist() for row in rows]
+
+
+def test_a_ragged_column_is_sliced_masked_and_counted_from_its_end():
+    assert RAGGED[1:3].values.tolist() == [9]
+    assert RAGGED[1:3].lengths.tolist() == [0, 1]
+    assert RAGGED[np.array([True, False, False, True])].values.tolist() == [7, 8, 1, 2, 3]
+    assert RAGGED[-1].tolist() == [1, 2, 3]
+    with pytest.raises(IndexError):
+        RAGGED[4]
+
+
+def test_the_digest_of_a_ragged_column_tells_its_rows_and_their_ends():
+    def digest(rows):
+        return Examples({"ids": Ragged.of(rows)}, np.zeros(len(rows), int)).fingerprint()
+
+    assert digest([[1, 2], [3]]) == digest([[1, 2], [3]])
+    assert len({digest([[1, 2], [3]]), digest([[1], [2, 3]]), digest([[1, 2], [4]])}) == 3

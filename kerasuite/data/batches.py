@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from kerasuite.contracts import Examples, Plan
+from kerasuite.contracts import Examples, Plan, Ragged
+from kerasuite.data.lengths import LengthPlan
 
 AUTOTUNE = tf.data.AUTOTUNE
 LARGEST_COPY = 2**30
@@ -51,7 +52,7 @@ class Augment(Protocol):
 def training(
     examples: Examples,
     prepare: Preparation,
-    plan: Plan,
+    plan: Plan | LengthPlan,
     *,
     start_step: int = 0,
     epochs: int | None = None,
@@ -63,7 +64,8 @@ def training(
     """Batches of (x, y, weight) as the plan orders them, from any step on.
 
     Args:
-        plan: which rows make up which step. Rows that fill up a short batch have weight 0.
+        plan: which rows make up which step. Rows that fill up a short batch have weight 0. Only batches of one size
+            can be augmented.
         start_step: the first step, counted over all epochs.
         epochs: where to end; never if None.
         augment: applied to x and y; step s of seed t always draws the same numbers.
@@ -97,17 +99,24 @@ def training(
     return batches.prefetch(AUTOTUNE)
 
 
-def _steps(plan: Plan, start_step: int, epochs: int | None) -> tf.data.Dataset:
-    """(step, rows (batch_size,), weight (batch_size,)), from start_step on."""
+def _steps(plan: Plan | LengthPlan, start_step: int, epochs: int | None) -> tf.data.Dataset:
+    """(step, rows (batch,), weight (batch,)), from start_step on."""
     first, skipped = divmod(start_step, plan.steps_per_epoch)
 
+    def planned(epoch):
+        rows, weights = plan.epoch(epoch)
+        ends = np.cumsum([0, *map(len, rows)])
+        return np.concatenate(rows), np.concatenate(weights), ends
+
     def epoch_steps(epoch):
-        rows, weights = tf.numpy_function(plan.epoch, [epoch], [tf.int64, tf.float32])
-        shape = (plan.steps_per_epoch, plan.batch_size)
+        rows, weights, ends = tf.numpy_function(planned, [epoch], [tf.int64, tf.float32, tf.int64])
         numbers = epoch * plan.steps_per_epoch + tf.range(plan.steps_per_epoch, dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices(
-            (numbers, tf.ensure_shape(rows, shape), tf.ensure_shape(weights, shape))
-        )
+        ends = tf.ensure_shape(ends, (plan.steps_per_epoch + 1,))
+        each = [tf.RaggedTensor.from_row_splits(tf.ensure_shape(part, (None,)), ends) for part in (rows, weights)]
+        steps = tf.data.Dataset.from_tensor_slices((numbers, *each))
+        # A plan of batches of one size says so, for what wants static shapes.
+        sized = lambda part: tf.ensure_shape(part, (plan.batch_size,))  # noqa: E731
+        return steps.map(lambda number, rows, weight: (number, sized(rows), sized(weight)))
 
     last = np.iinfo(np.int64).max if epochs is None else epochs
     return tf.data.Dataset.range(first, last).flat_map(epoch_steps).skip(skipped)
@@ -125,13 +134,15 @@ def _encoded(examples: Examples, prepare: Preparation, planned: tf.data.Dataset,
     return rows.batch(batch_size, drop_remainder=all_full)
 
 
-def _taker(column: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+def _taker(column: np.ndarray | Ragged) -> Callable[[tf.Tensor], tf.Tensor | tf.RaggedTensor]:
     """What gathers rows of a column (n, ...): from row numbers (batch,) to (batch, ...).
 
     A column in memory is made a tensor, which takes a copy. Not so one that lies on disk (np.memmap, or whatever has
     dtype, shape and length, is no np.ndarray, and gives an array where it is indexed by one), nor one so large that
     it would not fit twice: those are asked for the rows of each batch alone.
     """
+    if isinstance(column, Ragged):
+        return _ragged_taker(column)
     on_disk = not isinstance(column, np.ndarray) or isinstance(column, np.memmap)
     if column.dtype.kind in "UO" or not (on_disk or column.nbytes > LARGEST_COPY):
         held = tf.constant(column)
@@ -140,6 +151,18 @@ def _taker(column: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
     def take(rows):
         taken = tf.numpy_function(lambda rows: column[rows], [rows], tf.as_dtype(column.dtype))
         return tf.ensure_shape(taken, (rows.shape[0], *column.shape[1:]))
+
+    return take
+
+
+def _ragged_taker(column: Ragged) -> Callable[[tf.Tensor], tf.RaggedTensor]:
+    def rows_of(rows):
+        taken = column[rows]
+        return taken.values, taken.lengths
+
+    def take(rows):
+        values, lengths = tf.numpy_function(rows_of, [rows], [tf.as_dtype(column.dtype), tf.int64])
+        return tf.RaggedTensor.from_row_lengths(tf.ensure_shape(values, (None,)), tf.ensure_shape(lengths, rows.shape))
 
     return take
 
