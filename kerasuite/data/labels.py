@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from kerasuite.contracts import Skipped
+from kerasuite.data import tables
 from kerasuite.data.folders import PART_FOLDERS, PARTS, TRAIN, VALIDATION, ClassFile, identity
 from kerasuite.errors import InputError
 
@@ -25,9 +23,6 @@ _CALLED = {
     SPLIT: (SPLIT, "subset"),
 }
 _PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
-_SEPARATORS = ",;\t"
-_NOT_TEXT = "\N{REPLACEMENT CHARACTER}"
-_RENAMED = re.compile(r"_duplicated_\d+$")
 
 
 @dataclass
@@ -40,7 +35,7 @@ class Listed:
 
 
 def read(table: Path, folder: Path | None = None) -> Listed:
-    """The photos that a csv or tsv lists: columns path and label, and perhaps group and split.
+    """The photos that a table lists: columns path and label, and perhaps group and split.
 
     Args:
         folder: where paths start, if not at the table's own folder; a path that is not there is looked for beside the
@@ -49,9 +44,10 @@ def read(table: Path, folder: Path | None = None) -> Listed:
     Raises:
         InputError: it cannot be used; names the rows, counted as spreadsheets do: the first below the names is row 2.
     """
-    frame = _frame(table)
-    columns, notes = _columns(table, list(frame.columns))
-    rows = [_Row(number, *cells) for number, cells in enumerate(_cells(frame, columns), start=2)]
+    frame, first_row, notes = tables.read(table, "--labels takes a csv of path and label, with those names above them.")
+    columns, renamed = _columns(table, list(frame.columns))
+    notes += renamed
+    rows = [_Row(number, *cells) for number, cells in enumerate(_cells(frame, columns), first_row)]
     # A blank line, at the end as a rule, is no row.
     rows = [row for row in rows if any((row.path, row.label, row.group, row.split))]
     if not rows:
@@ -80,52 +76,9 @@ class _Row:
         return _PART_NAMES[self.split.lower()] if self.split else TRAIN
 
 
-def _frame(table: Path) -> pl.DataFrame:
-    """The table, every cell a string."""
-    try:
-        names = table.read_bytes().lstrip(b"\r\n").split(b"\n", 1)[0].decode("utf-8", "replace")
-        separator = max(_SEPARATORS, key=names.count)
-        return pl.read_csv(table, separator=separator, infer_schema=False, encoding="utf8-lossy")
-    except OSError as fault:
-        raise InputError(
-            f"{table} cannot be read: {fault.strerror}. --labels takes a csv of path and label."
-        ) from fault
-    except pl.exceptions.NoDataError as fault:
-        raise InputError(f"{table} is empty. Its first line names the columns: path,label.") from fault
-    except pl.exceptions.PolarsError as fault:
-        raise InputError(f"{table} cannot be read as a table. {_malformed(table, separator)}") from fault
-
-
-def _malformed(table: Path, separator: str) -> str:
-    """Which row to look at, since polars does not say."""
-    lines = [line.decode("utf-8", "replace") for line in table.read_bytes().lstrip(b"\r\n").splitlines(keepends=True)]
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    # A cell in quotation marks may go over several lines.
-    row, start, width = 1, 0, None
-    with contextlib.suppress(csv.Error):
-        for cells in reader:
-            width = width or len(cells)
-            if len(cells) > width:
-                break
-            row, start = row + 1, reader.line_num
-        else:
-            return "Save it anew as csv in UTF-8."
-    return (
-        f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
-        f"{separator!r} stands in quotation marks: {lines[start].rstrip()[:80]}"
-    )
-
-
 def _columns(table: Path, names: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Which column of the table is which, and a sentence on each that is not called by its plain name."""
-    plain: dict[str, str] = {}
-    called = {name for names in _CALLED.values() for name in names}
-    for name in names:
-        # Of two columns of one name polars renames the second.
-        own = _RENAMED.sub("", name)
-        other = plain.setdefault(own.strip().lower(), name)
-        if other != name and own.strip().lower() in called:
-            raise InputError(f"{table} has the columns {other!r} and {own!r}. Keep one.")
+    plain = tables.plain_names(table, names, (name for called in _CALLED.values() for name in called))
     columns, notes = {}, ()
     for what, called in _CALLED.items():
         found = next((name for name in called if name in plain), None)
@@ -137,15 +90,9 @@ def _columns(table: Path, names: list[str]) -> tuple[dict[str, str], tuple[str, 
         if what not in columns:
             raise InputError(
                 f"{table} has no column {' or '.join(_CALLED[what])}; it has {', '.join(map(repr, names))}."
-                f"{_wrongly_saved(names)} The first line names the columns, such as path,label."
+                f"{tables.wrongly_saved(names)} The first line names the columns, such as path,label."
             )
     return columns, notes
-
-
-def _wrongly_saved(texts: Iterable[str]) -> str:
-    if any("\r" in text for text in texts):
-        return " Its lines end in CR alone: save it with the line ends of Windows or Unix."
-    return " It is not UTF-8: save it as that." if any(_NOT_TEXT in text for text in texts) else ""
 
 
 def _cells(frame: pl.DataFrame, columns: dict[str, str]) -> Iterable[tuple[str, ...]]:
@@ -161,7 +108,7 @@ def _refuse_rows(table: Path, rows: list[_Row], columns: dict[str, str]) -> None
     """Raise where a cell is missing or says nothing; names every row of the first fault."""
     faults = {
         "are not UTF-8. Save the table as UTF-8": [
-            row for row in rows if _NOT_TEXT in row.path + row.label + row.group + row.split
+            row for row in rows if tables.NOT_TEXT in row.path + row.label + row.group + row.split
         ],
         "have no path. Fill it in, or delete the row": [row for row in rows if not row.path],
         "have no label. Fill it in, or delete the row": [row for row in rows if not row.label],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from kerasuite.contracts import Examples, Skipped
-from kerasuite.data import files, folders, named
+from kerasuite.data import classes, files, folders, named
 from kerasuite.data import labels as labels_table
 from kerasuite.data.arrays import idx_files, read_idx, read_npz
 from kerasuite.data.duplicates import DIGEST, PERCEPTUAL_HASH
-from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, VALIDATION, listed
+from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, listed
 from kerasuite.data.near import HASH_SHAPE
 from kerasuite.data.splits import Source
 from kerasuite.errors import InputError
@@ -39,13 +38,8 @@ def image_splits(data: str | Path | None, progress: Progress | None = None, labe
     """
     source = _read(data, PARTS, progress, labels)
     data = labels or data
-    if source.train is None:
-        raise InputError(f"{data} has a part {' and '.join(source.parts)}, and none for training (train).")
-    _refuse_unknown_classes(source)
     _refuse_shared_files(source)
-    source = replace(source, **{name: _renumbered(part, _classes(source.train)) for name, part in source.parts.items()})
-    _refuse_too_few(source, data)
-    return source
+    return classes.settled(source, data)
 
 
 def labelled_images(
@@ -70,8 +64,8 @@ def labelled_images(
     data, notes = labels or data, source.notes
     if source.test is not None:
         notes += (f"Of {data}, the {len(source.test):,} rows of its test part are evaluated.",)
-    examples = _joined(list(source.parts.values())) if source.test is None else source.test
-    names = _classes(examples)
+    examples = classes.joined(list(source.parts.values())) if source.test is None else source.test
+    names = classes.present(examples)
     unknown = [name for name in names if name not in class_names]
     if (
         len(unknown) == len(names)
@@ -86,7 +80,7 @@ def labelled_images(
         raise InputError(
             f"{data} has the class(es) {listed(unknown)}; the model knows {listed(class_names)}. Rename or remove them."
         )
-    return _renumbered(examples, tuple(class_names)), source.skipped, notes
+    return classes.renumbered(examples, tuple(class_names)), source.skipped, notes
 
 
 def _read(
@@ -183,56 +177,6 @@ def _path_examples(
     return Examples({"path": paths}, labels, ids, names, groups, facts)
 
 
-def _refuse_lost_classes(part: str, found: list[folders.ClassFile], examples: Examples, skipped: list[Skipped]) -> None:
-    """Raise where none of the files of a class can be used."""
-    reasons = dict(skipped)
-    left = set(_classes(examples))
-    for name in sorted({file.class_name for file in found} - left):
-        lost = [file.id for file in found if file.class_name == name]
-        raise InputError(
-            f"None of the {len(lost)} file(s) of class {name!r} in {part} can be used, the first is "
-            f"{lost[0]}: {reasons[lost[0]]}. Replace them, or leave the class out."
-        )
-
-
-# What training asks of a source
-
-
-def _classes(examples: Examples) -> tuple[str, ...]:
-    """The names of the classes that have rows."""
-    return tuple(examples.class_names[label] for label in np.unique(examples.labels))
-
-
-def _renumbered(examples: Examples, class_names: tuple[str, ...]) -> Examples:
-    """The examples with labels as positions in other class names, which hold all of those that have rows."""
-    places = [class_names.index(name) if name in class_names else -1 for name in examples.class_names]
-    return replace(examples, labels=np.array(places, np.int32)[examples.labels], class_names=class_names)
-
-
-def _joined(parts: list[Examples]) -> Examples:
-    if len(parts) == 1:
-        return parts[0]
-    columns = lambda name: {  # noqa: E731
-        key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in getattr(parts[0], name)
-    }
-    labels = np.concatenate([part.labels for part in parts])
-    ids = np.concatenate([np.array([*part.ids]) for part in parts])
-    groups = None if parts[0].groups is None else np.concatenate([part.groups for part in parts])
-    return Examples(columns("inputs"), labels, ids, parts[0].class_names, groups, columns("facts"))
-
-
-def _refuse_unknown_classes(source: Source) -> None:
-    known = set(_classes(source.train))
-    for name, part in source.parts.items():
-        unknown = [other for other in _classes(part) if other not in known]
-        if unknown:
-            row = int(np.argmax(part.labels == part.class_names.index(unknown[0])))
-            raise InputError(
-                f"The {name} part has the class(es) {listed(unknown)}, which train has not; the first row is "
-                f"{part.ids[row]}. Add training rows of them, or remove them from {name}."
-            )
-
-
 def _refuse_shared_files(source: Source) -> None:
     """Raise where two parts hold one file, by hard link, symbolic link or the like."""
     first: dict[tuple[int, int] | str, str] = {}
@@ -248,17 +192,13 @@ def _refuse_shared_files(source: Source) -> None:
         first |= found
 
 
-def _refuse_too_few(source: Source, data: str | Path) -> None:
-    names = source.train.class_names
-    if len(names) < 2:
-        raise InputError(f"{data} has one class only ({names[0]}); telling classes apart takes at least two.")
-    missing = [part for part in (VALIDATION, TEST) if part not in source.parts]
-    small = [(label, n) for label, n in sorted(Counter(source.train.labels.tolist()).items()) if n <= len(missing)]
-    if small:
-        label, number = small[0]
-        few = [source.train.ids[row] for row in np.flatnonzero(source.train.labels == label)]
-        others = f"; too few as well: {listed(f'{names[k]!r} ({n})' for k, n in small[1:])}" if small[1:] else ""
+def _refuse_lost_classes(part: str, found: list[folders.ClassFile], examples: Examples, skipped: list[Skipped]) -> None:
+    """Raise where none of the files of a class can be used."""
+    reasons = dict(skipped)
+    left = set(classes.present(examples))
+    for name in sorted({file.class_name for file in found} - left):
+        lost = [file.id for file in found if file.class_name == name]
         raise InputError(
-            f"Class {names[label]!r} has {number} row(s): {listed(few)}{others}. Train and {' and '.join(missing)} "
-            "need one each. Add rows of it, leave it out, or give the parts yourself."
+            f"None of the {len(lost)} file(s) of class {name!r} in {part} can be used, the first is "
+            f"{lost[0]}: {reasons[lost[0]]}. Replace them, or leave the class out."
         )

@@ -1,0 +1,81 @@
+"""The classes of a data set's parts: one numbering for all, and enough rows of each to learn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from kerasuite.contracts import Examples
+from kerasuite.data.folders import TEST, VALIDATION, listed
+from kerasuite.data.splits import Source
+from kerasuite.errors import InputError
+
+
+def settled(source: Source, data: str | Path) -> Source:
+    """The source with the classes of train as the numbering of every part.
+
+    Raises:
+        InputError: there is no train, a part has classes that train has not, or there are too few classes, or rows
+            of one.
+    """
+    if source.train is None:
+        raise InputError(f"{data} has a part {' and '.join(source.parts)}, and none for training (train).")
+    _refuse_unknown(source)
+    source = replace(source, **{name: renumbered(part, present(source.train)) for name, part in source.parts.items()})
+    _refuse_too_few(source, data)
+    return source
+
+
+def present(examples: Examples) -> tuple[str, ...]:
+    """The names of the classes that have rows."""
+    return tuple(examples.class_names[label] for label in np.unique(examples.labels))
+
+
+def renumbered(examples: Examples, class_names: tuple[str, ...]) -> Examples:
+    """The examples with labels as positions in other class names, which hold all of those that have rows."""
+    places = [class_names.index(name) if name in class_names else -1 for name in examples.class_names]
+    return replace(examples, labels=np.array(places, np.int32)[examples.labels], class_names=class_names)
+
+
+def joined(parts: list[Examples]) -> Examples:
+    """The rows of all parts, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    columns = lambda name: {  # noqa: E731
+        key: np.concatenate([getattr(part, name)[key] for part in parts]) for key in getattr(parts[0], name)
+    }
+    labels = np.concatenate([part.labels for part in parts])
+    ids = np.concatenate([np.array([*part.ids]) for part in parts])
+    groups = None if parts[0].groups is None else np.concatenate([part.groups for part in parts])
+    return Examples(columns("inputs"), labels, ids, parts[0].class_names, groups, columns("facts"))
+
+
+def _refuse_unknown(source: Source) -> None:
+    known = set(present(source.train))
+    for name, part in source.parts.items():
+        unknown = [other for other in present(part) if other not in known]
+        if unknown:
+            row = int(np.argmax(part.labels == part.class_names.index(unknown[0])))
+            raise InputError(
+                f"The {name} part has the class(es) {listed(unknown)}, which train has not; the first row is "
+                f"{part.ids[row]}. Add training rows of them, or remove them from {name}."
+            )
+
+
+def _refuse_too_few(source: Source, data: str | Path) -> None:
+    names = source.train.class_names
+    if len(names) < 2:
+        raise InputError(f"{data} has one class only ({names[0]}); telling classes apart takes at least two.")
+    missing = [part for part in (VALIDATION, TEST) if part not in source.parts]
+    small = [(label, n) for label, n in sorted(Counter(source.train.labels.tolist()).items()) if n <= len(missing)]
+    if small:
+        label, number = small[0]
+        few = [source.train.ids[row] for row in np.flatnonzero(source.train.labels == label)]
+        others = f"; too few as well: {listed(f'{names[k]!r} ({n})' for k, n in small[1:])}" if small[1:] else ""
+        raise InputError(
+            f"Class {names[label]!r} has {number} row(s): {listed(few)}{others}. Train and {' and '.join(missing)} "
+            "need one each. Add rows of it, leave it out, or give the parts yourself."
+        )

@@ -1,0 +1,181 @@
+"""Tables as people have them (csv, tsv, jsonl, parquet), with every cell as text."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from kerasuite.errors import InputError
+
+DELIMITED, LINES, PARQUET = (".csv", ".tsv"), (".jsonl", ".ndjson"), (".parquet",)
+ENDINGS = DELIMITED + LINES + PARQUET
+NOT_TEXT = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are not UTF-8
+# Between the labels of a list in jsonl or parquet.
+LISTED = "|"
+_SEPARATORS = ",;\t"
+_RENAMED = re.compile(r"_duplicated_\d+$")
+_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
+
+
+class Table(NamedTuple):
+    """A frame of strings, null where a cell is missing.
+
+    `first_row` is the number that people see beside its first row: 2 below a line of names, as spreadsheets count.
+    """
+
+    frame: pl.DataFrame
+    first_row: int
+    notes: tuple[str, ...] = ()
+
+
+def is_table(path: str | Path) -> bool:
+    """Whether a file's name ends as that of a table; .csv.gz counts too."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix in ENDINGS
+
+
+def read(path: Path, takes: str = "") -> Table:
+    """Read a table. Bytes that are no UTF-8 become U+FFFD.
+
+    Args:
+        takes: what is expected there, for errors.
+
+    Raises:
+        InputError: it cannot be read; names the row.
+    """
+    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    try:
+        if not path.stat().st_size:
+            raise pl.exceptions.NoDataError
+        if ending in LINES:
+            return Table(_as_text(_json_lines(path)), 1)
+        if ending in PARQUET:
+            return Table(_as_text(pl.read_parquet(path)), 1)
+        return _delimited(path)
+    except OSError as fault:
+        raise InputError(f"{path} cannot be read: {fault.strerror}. {takes}".rstrip()) from fault
+    except pl.exceptions.NoDataError as fault:
+        raise InputError(f"{path} is empty. {takes}".rstrip()) from fault
+    except pl.exceptions.PolarsError as fault:
+        raise InputError(f"{path} cannot be read as {ending[1:]}: {str(fault).splitlines()[0]}.") from fault
+
+
+def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
+    def text(name: str, kind: pl.DataType) -> pl.Expr:
+        column = pl.col(name)
+        if isinstance(kind, pl.List | pl.Array):
+            return column.cast(pl.List(pl.String)).list.join(LISTED)
+        return column.struct.json_encode() if isinstance(kind, pl.Struct) else column.cast(pl.String)
+
+    return frame.select(text(name, kind) for name, kind in frame.schema.items())
+
+
+def _json_lines(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_ndjson(path, infer_schema_length=None)
+    except pl.exceptions.PolarsError as fault:
+        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+            with contextlib.suppress(ValueError):
+                if not line.strip() or isinstance(json.loads(line), dict):
+                    continue
+            raise InputError(
+                f"{path}, line {number} is no JSON object: {line[:80]}. Each line is one, such as "
+                '{"text": "...", "label": "..."}.'
+            ) from fault
+        raise
+
+
+# csv and tsv
+
+
+def _delimited(path: Path) -> Table:
+    separator = separator_of(path)
+    quote, notes = '"', ()
+    if separator == "\t" and _has_plain_quotes(path):
+        quote, notes = None, (f"Quotation marks in {path.name} are taken as plain characters.",)
+    try:
+        frame = pl.read_csv(path, separator=separator, quote_char=quote, infer_schema=False, encoding="utf8-lossy")
+    except pl.exceptions.NoDataError:
+        raise
+    except pl.exceptions.PolarsError as fault:
+        raise InputError(f"{path} cannot be read as a table. {_malformed(path, separator)}") from fault
+    return Table(frame, 2, notes)
+
+
+def separator_of(path: Path) -> str:
+    """The comma, semicolon or tab that the first line has most of."""
+    with _opened(path) as file:
+        line = file.readline()
+        while line and not line.strip(b"\r\n"):
+            line = file.readline()
+    return max(_SEPARATORS, key=line.decode("utf-8", "replace").count)
+
+
+def _opened(path: Path):
+    import gzip
+
+    return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")
+
+
+def _has_plain_quotes(path: Path) -> bool:
+    """Whether the quotation marks of a tsv enclose nothing: every line is a row, and some cell only begins with one."""
+    with _opened(path) as file:
+        lines = file.read().splitlines()
+    if len({line.count(b"\t") for line in lines if line}) > 1:
+        return False
+    cells = (cell for line in lines for cell in line.split(b"\t") if cell.startswith(b'"'))
+    return any(not _QUOTED.fullmatch(cell) for cell in cells)
+
+
+def _malformed(path: Path, separator: str) -> str:
+    """Which row to look at, since polars does not say."""
+    with _opened(path) as file:
+        lines = [line.decode("utf-8", "replace") for line in file.read().lstrip(b"\r\n").splitlines(keepends=True)]
+    reader = csv.reader(lines, delimiter=separator, strict=True)
+    # A cell in quotation marks may go over several lines.
+    row, start, width = 1, 0, None
+    with contextlib.suppress(csv.Error):
+        for cells in reader:
+            width = width or len(cells)
+            if len(cells) > width:
+                break
+            row, start = row + 1, reader.line_num
+        else:
+            return "Save it anew as csv in UTF-8."
+    return (
+        f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
+        f"{separator!r} stands in quotation marks: {lines[start].rstrip()[:80]}"
+    )
+
+
+# Columns
+
+
+def plain_names(path: Path, names: list[str], wanted: Iterable[str]) -> dict[str, str]:
+    """The columns by their names in lower case and without spaces around; of columns of one name the first.
+
+    Raises:
+        InputError: two columns have one of the wanted names.
+    """
+    plain: dict[str, str] = {}
+    wanted = set(wanted)
+    for name in names:
+        # Of two columns of one name polars renames the second.
+        own = _RENAMED.sub("", name)
+        other = plain.setdefault(own.strip().lower(), name)
+        if other != name and own.strip().lower() in wanted:
+            raise InputError(f"{path} has the columns {other!r} and {own!r}. Keep one.")
+    return plain
+
+
+def wrongly_saved(texts: Iterable[str]) -> str:
+    """What is wrong with the file, where it shows in the names of its columns."""
+    if any("\r" in text for text in texts):
+        return " Its lines end in CR alone: save it with the line ends of Windows or Unix."
+    return " It is not UTF-8: save it as that." if any(NOT_TEXT in text for text in texts) else ""
