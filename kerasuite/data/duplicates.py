@@ -1,17 +1,23 @@
-"""The same picture under two names: found by a digest of its pixels, or nearly the same by a perceptual hash."""
+"""The same picture or text under two names: found by a digest, or nearly the same by a hash that forgives a little."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerasuite.contracts import Examples, Splits, named
-from kerasuite.data import near as near_copies
+from kerasuite.data import near as near_photos
+from kerasuite.data import near_texts
 
-DIGEST, PERCEPTUAL_HASH = "digest", "perceptual_hash"
+DIGEST, PERCEPTUAL_HASH, MINIMA = "digest", "perceptual_hash", "minima"
+# Facts by which nearly the same rows are found: what finds them, and in what they may differ.
+_NEAR = {
+    PERCEPTUAL_HASH: (near_photos.across, "saved anew, mirrored, or the same scene"),
+    MINIMA: (near_texts.across, "the same but for a few words"),
+}
 
 
 def digest(pixels: np.ndarray) -> bytes:
@@ -42,11 +48,30 @@ def digests(pixels: np.ndarray) -> np.ndarray:
     return result
 
 
+def text_digests(texts: Sequence[str]) -> np.ndarray:
+    """The digest of every text, as bytes (n,); spaces around it do not count.
+
+    Example:
+        >>> a, b, c = text_digests(["so good", " so good", "So good"])
+        >>> bool(a == b), bool(a == c)
+        (True, False)
+    """
+    contents = (text.strip().encode("utf-8", "surrogatepass") for text in texts)
+    return np.array([blake2b(content, digest_size=16).hexdigest() for content in contents], "S32")
+
+
 def digests_of(examples: Examples) -> np.ndarray:
-    """The digest of every example, as bytes (n,): of its file as `files.check` found it, or of its array."""
+    """The digest of every example, as bytes (n,): as its facts have it, or of its array."""
     if DIGEST in examples.facts:
         return examples.facts[DIGEST]
+    if "text" in examples.inputs:
+        return text_digests(examples.inputs["text"])
     return digests(examples.inputs["image"])
+
+
+def noun(examples: Examples) -> str:
+    """What the examples are, in a sentence."""
+    return "texts" if "text" in examples.inputs else "images"
 
 
 def across(train_digests: np.ndarray, test_digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,10 +114,11 @@ class Seen(NamedTuple):
 
 
 def remembered(*parts: Examples) -> dict[str, np.ndarray]:
-    """What tells later whether a row was among these, as arrays by name: digests, and perceptual hashes of photos."""
+    """What tells later whether a row was among these, as arrays by name: digests, and hashes that find near ones."""
     known = {DIGEST: np.concatenate([digests_of(part) for part in parts])}
-    if all(PERCEPTUAL_HASH in part.facts for part in parts):
-        known[PERCEPTUAL_HASH] = np.concatenate([part.facts[PERCEPTUAL_HASH] for part in parts])
+    for fact in _NEAR:
+        if all(fact in part.facts for part in parts):
+            known[fact] = np.concatenate([part.facts[fact] for part in parts])
     return known
 
 
@@ -101,7 +127,7 @@ def seen(known: Mapping[str, np.ndarray], examples: Examples, *, near: bool) -> 
 
     Args:
         known: what `remembered` gave of the rows trained on.
-        near: look for nearly the same photos too. Arrays of pixels have no perceptual hash: none of them is near.
+        near: look for nearly the same rows too. Arrays of pixels have no perceptual hash: none of them is near.
 
     Example:
         >>> zero, one = np.zeros((1, 2, 2, 1), np.uint8), np.ones((1, 2, 2, 1), np.uint8)
@@ -109,18 +135,27 @@ def seen(known: Mapping[str, np.ndarray], examples: Examples, *, near: bool) -> 
         array([1])
     """
     exact, _ = across(known[DIGEST], digests_of(examples))
-    if not near or PERCEPTUAL_HASH not in known or PERCEPTUAL_HASH not in examples.facts:
-        return Seen(exact, np.array([], int))
+    rows, *_ = _nearly(known, examples, exact) if near else [np.array([], int)]
+    return Seen(exact, rows)
+
+
+def _nearly(
+    known: Mapping[str, np.ndarray], examples: Examples, exact: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Rows that are nearly among the known, without the exact ones; where among them; in what they may differ."""
     others = np.setdiff1d(np.arange(len(examples)), exact)
-    rows, *_ = near_copies.across(known[PERCEPTUAL_HASH], examples.facts[PERCEPTUAL_HASH][others])
-    return Seen(exact, others[rows])
+    for fact, (find, how) in _NEAR.items():
+        if fact in known and fact in examples.facts:
+            rows, places, _ = find(known[fact], examples.facts[fact][others])
+            return others[rows], places, how
+    return np.array([], int), np.array([], int), ""
 
 
 def warnings(splits: Splits, *, near: bool = False) -> list[str]:
     """Sentences on content that stands in training and in test, and on content with two labels; names the rows.
 
     Args:
-        near: name nearly the same photos too, where photos are files.
+        near: name nearly the same rows too, where their facts tell them.
     """
     train, test = digests_of(splits.train), digests_of(splits.test)
     validation = digests_of(splits.validation)
@@ -129,26 +164,22 @@ def warnings(splits: Splits, *, near: bool = False) -> list[str]:
         rows, places = across(known, test)
         if len(rows):
             pairs = [f"{splits.test.ids[row]} = {part.ids[place]}" for row, place in zip(rows, places)]
-            found.append(named(f"{len(rows):,} of {len(test):,} test images are also in {name}", pairs))
+            found.append(named(f"{len(rows):,} of {len(test):,} test {noun(splits.test)} are also in {name}", pairs))
         if near:
             found += _near_warning(name, part, splits.test, rows)
     labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
     rows = conflicting(np.concatenate([train, validation, test]), labels)
     if len(rows):
         ids = [id for part in (splits.train, splits.validation, splits.test) for id in part.ids]
-        what = f"{len(rows):,} images have the same content as one of another class"
+        what = f"{len(rows):,} {noun(splits.test)} have the same content as one of another class"
         found.append(named(what, [ids[row] for row in rows]))
     return found
 
 
 def _near_warning(name: str, part: Examples, test: Examples, exact: np.ndarray) -> list[str]:
-    """The sentence on test photos that nearly are in a part, if there are any; without the exact ones."""
-    if PERCEPTUAL_HASH not in part.facts or PERCEPTUAL_HASH not in test.facts:
-        return []
-    others = np.setdiff1d(np.arange(len(test)), exact)
-    rows, places, _ = near_copies.across(part.facts[PERCEPTUAL_HASH], test.facts[PERCEPTUAL_HASH][others])
+    """The sentence on test rows that nearly are in a part, if there are any; without the exact ones."""
+    rows, places, how = _nearly(part.facts, test, exact)
     if len(rows) == 0:
         return []
-    pairs = [f"{test.ids[row]} ~ {part.ids[place]}" for row, place in zip(others[rows], places)]
-    what = f"{len(rows):,} of {len(test):,} test images nearly are in {name} (saved anew, mirrored, or the same scene)"
-    return [named(what, pairs)]
+    pairs = [f"{test.ids[row]} ~ {part.ids[place]}" for row, place in zip(rows, places)]
+    return [named(f"{len(rows):,} of {len(test):,} test {noun(test)} nearly are in {name} ({how})", pairs)]
