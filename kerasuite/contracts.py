@@ -34,6 +34,16 @@ class RowIds(Sequence):
             return f"{self.source}[{self.rows[index]}]"
         return RowIds(self.source, self.rows[index])
 
+    @staticmethod
+    def names(sources: Iterable[str], rows: Iterable[int | None]) -> list[str]:
+        """The names of rows of several sources; a source that is no table has no rows.
+
+        Example:
+            >>> RowIds.names(["a.csv", "b.txt"], [3, None])
+            ['a.csv[3]', 'b.txt']
+        """
+        return [source if row is None else f"{source}[{row}]" for source, row in zip(sources, rows)]
+
 
 class Skipped(NamedTuple):
     """An input that could not be used, by name, with the reason."""
@@ -118,7 +128,8 @@ class Examples:
 
     Args:
         inputs: what the model reads, by column name; arrays or ragged columns of n rows.
-        labels: int array (n,), positions in class_names; None when there are no labels.
+        labels: int array (n,), positions in class_names; or uint8 (n, classes), 1 for each class that a row is of,
+            where it may be of several; None when there are no labels.
         ids: n names, one an example: a path, or a source and its row. Strings or RowIds.
         class_names: the name of each label.
         groups: array (n,) of what belongs together (a patient, an object), or None.
@@ -151,9 +162,11 @@ class Examples:
                 raise InputError(
                     f"Labels are {np.asarray(self.labels).dtype}; expected whole numbers, positions in class_names."
                 )
-            object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
+            kind = np.uint8 if np.ndim(self.labels) == 2 else np.int32
+            object.__setattr__(self, "labels", np.asarray(self.labels, kind))
             if self.class_names is None:
-                names = tuple(map(str, range(np.max(self.labels, initial=-1) + 1)))
+                number = self.labels.shape[1] if self.is_multi_label else np.max(self.labels, initial=-1) + 1
+                names = tuple(map(str, range(number)))
                 object.__setattr__(self, "class_names", names)
         if self.class_names is not None and len(set(self.class_names)) < len(self.class_names):
             raise InputError(f"A class name stands twice in {', '.join(self.class_names)}. Each class needs its own.")
@@ -163,7 +176,13 @@ class Examples:
                 lengths[name] = len(getattr(self, name))
         if len(set(lengths.values())) > 1:
             raise InputError(f"The columns have unequal lengths: {lengths}. Each needs one entry an example.")
-        if self.labels is not None and n and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+        if self.is_multi_label:
+            if self.labels.shape[1] != len(self.class_names) or self.labels.max(initial=0) > 1:
+                raise InputError(
+                    f"Labels of several classes have the shape {self.labels.shape}; expected 0 or 1 for each row and "
+                    f"each of {len(self.class_names)} classes."
+                )
+        elif self.labels is not None and n and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise InputError(
                 f"Labels run from {self.labels.min()} to {self.labels.max()}, but there are {len(self.class_names)} "
                 f"class names: labels are positions 0 to {len(self.class_names) - 1}."
@@ -171,6 +190,18 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a row may be of several classes, or of none."""
+        return self.labels is not None and self.labels.ndim == 2
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Rows of each class, int (classes,)."""
+        if self.is_multi_label:
+            return self.labels.sum(axis=0, dtype=int)
+        return np.bincount(self.labels, minlength=len(self.class_names))
 
     def take(self, indices: np.ndarray) -> Examples:
         """The examples at these positions, in this order."""

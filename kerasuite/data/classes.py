@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,15 +29,34 @@ def settled(source: Source, data: str | Path) -> Source:
     return source
 
 
+def known(examples: Examples, class_names: Sequence[str], data: str | Path) -> Examples:
+    """The examples with labels as positions in class_names.
+
+    Raises:
+        InputError: they have other classes.
+    """
+    unknown = [name for name in present(examples) if name not in class_names]
+    if unknown:
+        raise InputError(
+            f"{data} has the class(es) {listed(unknown)}; the model knows {listed(class_names)}. Rename or remove them."
+        )
+    return renumbered(examples, tuple(class_names))
+
+
 def present(examples: Examples) -> tuple[str, ...]:
     """The names of the classes that have rows."""
-    return tuple(examples.class_names[label] for label in np.unique(examples.labels))
+    return tuple(examples.class_names[label] for label in np.flatnonzero(examples.class_counts))
 
 
 def renumbered(examples: Examples, class_names: tuple[str, ...]) -> Examples:
     """The examples with labels as positions in other class names, which hold all of those that have rows."""
-    places = [class_names.index(name) if name in class_names else -1 for name in examples.class_names]
-    return replace(examples, labels=np.array(places, np.int32)[examples.labels], class_names=class_names)
+    place = {name: k for k, name in enumerate(class_names)}
+    places = np.array([place.get(name, -1) for name in examples.class_names], np.int32)
+    if not examples.is_multi_label:
+        return replace(examples, labels=places[examples.labels], class_names=class_names)
+    labels = np.zeros((len(examples), len(class_names)), np.uint8)
+    labels[:, places[places >= 0]] = examples.labels[:, places >= 0]
+    return replace(examples, labels=labels, class_names=class_names)
 
 
 def joined(parts: list[Examples]) -> Examples:
@@ -58,24 +77,30 @@ def _refuse_unknown(source: Source) -> None:
     for name, part in source.parts.items():
         unknown = [other for other in present(part) if other not in known]
         if unknown:
-            row = int(np.argmax(part.labels == part.class_names.index(unknown[0])))
+            row = int(np.argmax(_rows_of(part, unknown[0])))
             raise InputError(
                 f"The {name} part has the class(es) {listed(unknown)}, which train has not; the first row is "
                 f"{part.ids[row]}. Add training rows of them, or remove them from {name}."
             )
 
 
+def _rows_of(examples: Examples, name: str) -> np.ndarray:
+    """Which rows are of a class, bool (n,)."""
+    label = examples.class_names.index(name)
+    return examples.labels[:, label] > 0 if examples.is_multi_label else examples.labels == label
+
+
 def _refuse_too_few(source: Source, data: str | Path) -> None:
     names = source.train.class_names
-    if len(names) < 2:
+    if len(names) < 2 and not source.train.is_multi_label:
         raise InputError(f"{data} has one class only ({names[0]}); telling classes apart takes at least two.")
     missing = [part for part in (VALIDATION, TEST) if part not in source.parts]
-    small = [(label, n) for label, n in sorted(Counter(source.train.labels.tolist()).items()) if n <= len(missing)]
+    small = [(name, n) for name, n in zip(names, source.train.class_counts.tolist()) if n <= len(missing)]
     if small:
-        label, number = small[0]
-        few = [source.train.ids[row] for row in np.flatnonzero(source.train.labels == label)]
-        others = f"; too few as well: {listed(f'{names[k]!r} ({n})' for k, n in small[1:])}" if small[1:] else ""
+        name, number = small[0]
+        few = [source.train.ids[row] for row in np.flatnonzero(_rows_of(source.train, name))]
+        others = f"; too few as well: {listed(f'{name!r} ({n})' for name, n in small[1:])}" if small[1:] else ""
         raise InputError(
-            f"Class {names[label]!r} has {number} row(s): {listed(few)}{others}. Train and {' and '.join(missing)} "
+            f"Class {name!r} has {number} row(s): {listed(few)}{others}. Train and {' and '.join(missing)} "
             "need one each. Add rows of it, leave it out, or give the parts yourself."
         )

@@ -168,6 +168,9 @@ def warnings(splits: Splits, *, near: bool = False) -> list[str]:
         if near:
             found += _near_warning(name, part, splits.test, rows)
     labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
+    if labels.ndim == 2:
+        # Each set of classes is a label of its own here.
+        labels = np.unique(labels, axis=0, return_inverse=True)[1]
     rows = conflicting(np.concatenate([train, validation, test]), labels)
     if len(rows):
         ids = [id for part in (splits.train, splits.validation, splits.test) for id in part.ids]

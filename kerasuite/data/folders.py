@@ -1,4 +1,4 @@
-"""Folders of class folders of images, with or without train, validation and test above them: which files are there."""
+"""Folders of class folders of files, with or without train, validation and test above them: which files are there."""
 
 from __future__ import annotations
 
@@ -20,6 +20,24 @@ TAKES = (
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+
+
+class FileKind(NamedTuple):
+    """What the files of a data set are.
+
+    Args:
+        plural: as sentences call them.
+        extensions: how their names end.
+        takes: what `--data` takes, as a sentence.
+    """
+
+    plural: str
+    extensions: tuple[str, ...]
+    takes: str
+
+
+IMAGES = FileKind("images", EXTENSIONS, TAKES)
+
 # What lies beside the class folders of a data set that is passed on, and is no lost photo.
 _PAPERS = ("license", "licence", "readme", "copying")
 _UNREAD_EXTENSIONS = (".tif", ".tiff", ".heic", ".heif", ".avif", ".jp2", ".svg", ".psd", ".ico", ".cr2", ".nef")
@@ -31,17 +49,17 @@ def listed(names: Iterable, most: int = 12) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def files_by_part(root: Path) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:
+def files_by_part(root: Path, kind: FileKind = IMAGES) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:
     """The files of each part; everything is train where the folders are classes."""
     folders = _folders_in(root)
     if not folders:
-        raise InputError(f"{root} has no folders in it. {TAKES}.")
+        raise InputError(f"{root} has no folders in it. {kind.takes}.")
     part_folders = {folder: PART_FOLDERS.get(folder.name.lower()) for folder in folders}
-    # A class may be called "train" too: then it holds images, and no folders.
+    # A class may be called "train" too: then it holds files, and no folders.
     is_split = any(part and _folders_in(folder) for folder, part in part_folders.items())
     skipped = _loose_files(root, root)
     if not is_split:
-        return {TRAIN: _of_folder(root, root, skipped)}, skipped
+        return {TRAIN: _of_folder(root, root, kind, skipped)}, skipped
     parts: dict[str, list[ClassFile]] = {}
     for folder, part in part_folders.items():
         if part is None:
@@ -52,9 +70,9 @@ def files_by_part(root: Path) -> tuple[dict[str, list[ClassFile]], list[Skipped]
             raise InputError(f"{root} has two folders for {part}: {', '.join(sorted(_names(folders)))}. Keep one.")
         else:
             skipped += _loose_files(folder, root)
-            parts[part] = _of_folder(folder, root, skipped)
+            parts[part] = _of_folder(folder, root, kind, skipped)
             if not parts[part]:
-                raise InputError(f"{folder} has no images in class folders. Add some, or remove the folder.")
+                raise InputError(f"{folder} has no {kind.plural} in class folders. Add some, or remove the folder.")
     return parts, skipped
 
 
@@ -62,13 +80,15 @@ def _names(folders: Iterable[Path]) -> set[str]:
     return {folder.name.lower() for folder in folders}
 
 
-def _of_folder(folder: Path, root: Path, skipped: list[Skipped]) -> list[ClassFile]:
-    found, others = _class_files(folder, root)
+def _of_folder(folder: Path, root: Path, kind: FileKind, skipped: list[Skipped]) -> list[ClassFile]:
+    found, others = _class_files(folder, root, kind)
     skipped += others
     filled = {file.class_name for file in found}
     empty = [entry.name for entry in _folders_in(folder) if entry.name not in filled]
     if empty and filled:
-        raise InputError(f"{folder} has no images of the class(es) {listed(empty)}. Add some, or remove the folder(s).")
+        raise InputError(
+            f"{folder} has no {kind.plural} of the class(es) {listed(empty)}. Add some, or remove the folder(s)."
+        )
     return found
 
 
@@ -147,8 +167,8 @@ def _is_paper(path: Path) -> bool:
     return path.name.lower().startswith(_PAPERS) and path.suffix.lower() not in EXTENSIONS
 
 
-def _class_files(folder: Path, root: Path) -> tuple[list[ClassFile], list[Skipped]]:
-    """Every file of images below the folders of a folder, each folder a class, and the files that are no images.
+def _class_files(folder: Path, root: Path, kind: FileKind) -> tuple[list[ClassFile], list[Skipped]]:
+    """Every file of the kind below the folders of a folder, each folder a class, and the other files.
 
     Args:
         root: ids are paths relative to it.
@@ -157,12 +177,12 @@ def _class_files(folder: Path, root: Path) -> tuple[list[ClassFile], list[Skippe
     for class_folder in _folders_in(folder):
         for path in _walk(class_folder):
             id, extension = _id(path, root), os.path.splitext(path)[1].lower()
-            if extension in EXTENSIONS:
+            if extension in kind.extensions:
                 found.append(ClassFile(id, path, class_folder.name))
             elif extension in _UNREAD_EXTENSIONS:
                 skipped.append(Skipped(id, f"{extension} files are not read; save it as PNG or JPEG"))
             else:
-                skipped.append(Skipped(id, f"not named as an image ({', '.join(EXTENSIONS)})"))
+                skipped.append(Skipped(id, f"not named as {kind.plural} are ({', '.join(kind.extensions)})"))
     return found, skipped
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,16 +30,49 @@ _DOWNLOADS = {
         "flower_photos",
         "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",
     ),
+    "imdb": ("aclImdb", "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"),
 }
-# Of flower_photos.tgz (228,813,984 bytes), as TensorFlow Datasets records it in url_checksums/tf_flowers.txt.
-_FLOWERS_SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
-_NUM_FLOWERS = 3670
-
 _INSTEAD_OF_ARRAYS = (
     "--data digits, an .npz file with x_train, y_train, x_test, y_test, a folder of IDX files, or a folder with one "
     "folder of images for each class"
 )
-_INSTEAD_OF_PHOTOS = "--data trashnet_sample, or a folder with one folder of images for each class"
+
+
+class Archive(NamedTuple):
+    """What a downloaded archive holds.
+
+    Args:
+        files, number: so many files, named so, lie in it.
+        inner: the folder in it.
+        checksum: of the archive, SHA-256 or MD5.
+        instead: what can be passed where it cannot be had.
+    """
+
+    files: str
+    number: int
+    inner: str
+    checksum: str
+    instead: str
+
+
+_ARCHIVES = {
+    # 228,813,984 bytes; the checksum as TensorFlow Datasets records it in url_checksums/tf_flowers.txt.
+    "flowers": Archive(
+        "*.jpg",
+        3670,
+        "flower_photos",
+        "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",
+        "--data trashnet_sample, or a folder with one folder of images for each class",
+    ),
+    # The checksum as paddle.dataset.imdb records it.
+    "imdb": Archive(
+        "*.txt",
+        100_000,
+        "aclImdb",
+        "7c2ac02c03563afcf9b574c7e56c153a",
+        "--data reviews_sample, or a table of texts and labels",
+    ),
+}
 
 
 def arrays(name: str) -> Parts:
@@ -69,31 +103,40 @@ def _digits() -> Parts:
     return {TRAIN: Examples({"image": pixels}, bundled.target, ids, names)}, ()
 
 
-def _flowers() -> Path:
-    """The class folders of flower_photos, fetched and unpacked once; a copy put in place by hand is taken as it is."""
+def _unpacked(name: str, archive: Archive) -> Path:
+    """The folder of an archive, fetched and unpacked once; a copy put in place by hand is taken as it is."""
     import keras
 
-    place = _place("flowers")
-    archive = place.with_name(f"{place.name}_archive")
+    place = _place(name)
+    packed = place.with_name(f"{place.name}_archive")
     # Keras keeps the archive: where it lies beside a folder that is not full, the unpacking was cut short.
-    if not place.is_dir() or (archive.exists() and sum(1 for _ in place.rglob("*.jpg")) < _NUM_FLOWERS):
-        name, url = _DOWNLOADS["flowers"]
-        where = {"cache_dir": str(place.parents[1]), "extract": True, "file_hash": _FLOWERS_SHA256}
-        place = Path(_fetched("flowers", partial(keras.utils.get_file, name, url, **where), _INSTEAD_OF_PHOTOS))
-    # The archive has a folder of the same name in it.
-    return place / place.name if (place / place.name).is_dir() else place
+    if not place.is_dir() or (packed.exists() and sum(1 for _ in place.rglob(archive.files)) < archive.number):
+        url = _DOWNLOADS[name][1]
+        where = {"cache_dir": str(place.parents[1]), "extract": True, "file_hash": archive.checksum}
+        fetch = partial(keras.utils.get_file, place.name, url, **where)
+        place = Path(_fetched(name, fetch, archive.instead))
+    # The archive has a folder in it.
+    inner = place / archive.inner
+    return inner if inner.is_dir() else place
 
 
-def _trashnet_sample() -> Path:
-    """The photos that come with the package."""
-    folder = Path(str(resources.files("kerasuite") / "samples" / "trashnet"))
-    if not folder.is_dir():
-        raise InputError(f"trashnet_sample is not in this installation of kerasuite ({folder}). Install it anew.")
-    return folder
+def sample(file: str) -> Path:
+    """A file or folder that comes with the package."""
+    path = Path(str(resources.files("kerasuite") / "samples" / file))
+    if not path.exists():
+        raise InputError(f"{file} is not in this installation of kerasuite ({path}). Install it anew.")
+    return path
 
 
-# Folders of class folders, each fetched when it is asked for.
-PHOTOS: dict[str, Callable[[], Path]] = {"flowers": _flowers, "trashnet_sample": _trashnet_sample}
+# What is fetched, or found in the package, when it is asked for: folders of class folders of photos, and texts.
+PHOTOS: dict[str, Callable[[], Path]] = {
+    "flowers": lambda: _unpacked("flowers", _ARCHIVES["flowers"]),
+    "trashnet_sample": lambda: sample("trashnet"),
+}
+TEXTS: dict[str, Callable[[], Path]] = {
+    "imdb": lambda: _unpacked("imdb", _ARCHIVES["imdb"]),
+    "reviews_sample": lambda: sample("reviews.csv"),
+}
 
 
 def _place(name: str) -> Path:

@@ -13,7 +13,7 @@ from kerasuite.data import classes, files, folders, named
 from kerasuite.data import labels as labels_table
 from kerasuite.data.arrays import idx_files, read_idx, read_npz
 from kerasuite.data.duplicates import DIGEST, PERCEPTUAL_HASH
-from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST, listed
+from kerasuite.data.folders import NAMES, PARTS, TAKES, TEST
 from kerasuite.data.near import HASH_SHAPE
 from kerasuite.data.splits import Source
 from kerasuite.errors import InputError
@@ -76,11 +76,7 @@ def labelled_images(
         numbers = np.array([int(name) if name in names else -1 for name in examples.class_names])
         examples = replace(examples, labels=numbers[examples.labels], class_names=tuple(class_names))
         return examples, source.skipped, notes
-    if unknown:
-        raise InputError(
-            f"{data} has the class(es) {listed(unknown)}; the model knows {listed(class_names)}. Rename or remove them."
-        )
-    return classes.renumbered(examples, tuple(class_names)), source.skipped, notes
+    return classes.known(examples, class_names, data), source.skipped, notes
 
 
 def _read(

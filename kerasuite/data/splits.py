@@ -30,6 +30,8 @@ class Source:
 def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
     """Split in two, each class in its share; with groups, whole groups move.
 
+    Rows that may be of several classes are drawn at random.
+
     Args:
         fraction: share of the rows in the second part, over 0 and under 1.
 
@@ -40,7 +42,12 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
         InputError: a class (or a data set of groups) too small to stand in both parts.
     """
     rng = np.random.default_rng([seed, 0x5B117])
-    held = _groups(examples, fraction, rng) if examples.groups is not None else _strata(examples, fraction, rng)
+    if examples.groups is not None:
+        held = _groups(examples, fraction, rng)
+    elif examples.is_multi_label:
+        held = rng.permutation(len(examples))[: max(round(len(examples) * fraction), 1)]
+    else:
+        held = _strata(examples, fraction, rng)
     mask = np.zeros(len(examples), bool)
     mask[held] = True
     return examples.take(np.flatnonzero(~mask)), examples.take(np.flatnonzero(mask))
@@ -72,7 +79,8 @@ def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np
     if len(names) < 2:
         raise InputError(f"All rows belong to one group ({str(names[0])!r}); a split by group needs at least two.")
     counts = np.zeros((len(names), len(examples.class_names)))
-    np.add.at(counts, (group_of, examples.labels), 1)
+    one_hot = examples.labels if examples.is_multi_label else np.eye(counts.shape[1])[examples.labels]
+    np.add.at(counts, group_of, one_hot)
     wanted, taken, left = counts.sum(0) * fraction, np.zeros(counts.shape[1]), counts.sum(0)
     chosen = []
     for group in rng.permutation(len(names)):
@@ -113,8 +121,7 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
 
 
 def _absent_classes(part: str, examples: Examples) -> list[str]:
-    counts = np.bincount(examples.labels, minlength=len(examples.class_names))
-    names = [repr(name) for name, count in zip(examples.class_names, counts) if not count]
+    names = [repr(name) for name, count in zip(examples.class_names, examples.class_counts) if not count]
     return (
         [f"No row of {part} is of the class(es) {', '.join(names)}: its numbers say nothing of them."] if names else []
     )

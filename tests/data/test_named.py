@@ -97,8 +97,8 @@ def archive(monkeypatch, tmp_path):
     path = tmp_path / "elsewhere.tgz"
     path.write_bytes(packed.getvalue())
     monkeypatch.setitem(named._DOWNLOADS, "flowers", ("flower_photos", path.as_uri()))
-    monkeypatch.setattr(named, "_FLOWERS_SHA256", hashlib.sha256(packed.getvalue()).hexdigest())
-    monkeypatch.setattr(named, "_NUM_FLOWERS", len(FLOWERS))
+    known = {"checksum": hashlib.sha256(packed.getvalue()).hexdigest(), "number": len(FLOWERS)}
+    monkeypatch.setitem(named._ARCHIVES, "flowers", named._ARCHIVES["flowers"]._replace(**known))
     return path
 
 
@@ -121,7 +121,8 @@ def test_flowers_whose_unpacking_was_cut_short_are_unpacked_again(archive, datas
 
 
 def test_an_archive_of_flowers_with_other_content_is_refused(archive, monkeypatch):
-    monkeypatch.setattr(named, "_FLOWERS_SHA256", "0" * 64)
+    other = named._ARCHIVES["flowers"]._replace(checksum="0" * 64)
+    monkeypatch.setitem(named._ARCHIVES, "flowers", other)
     refused("flowers", "file hash does not match", "--data trashnet_sample")
 
 

@@ -255,8 +255,8 @@ def test_hidden_files_are_passed_over_and_others_are_named(tmp_path):
     assert "cat/deeper/5.PNG" in source.train.ids
     assert {id: reason[:14] for id, reason in source.skipped} == {
         "b.jpg": "lies outside t",
-        "cat/Thumbs.db": "not named as a",
-        "dog/a.txt": "not named as a",
+        "cat/Thumbs.db": "not named as i",
+        "dog/a.txt": "not named as i",
         "dog/scan.TIFF": ".tiff files ar",
         "dog/text.jpg": "not an image, ",
         "dog/link.png": "cannot be read",

@@ -1,0 +1,301 @@
+"""What `--data` may name for texts, to labelled examples: tables, folders of class folders of .txt files, data sets."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kerasuite.contracts import Examples, RowIds, Skipped
+from kerasuite.data import classes, folders, named, tables
+from kerasuite.data.duplicates import DIGEST, MINIMA, text_digests
+from kerasuite.data.folders import PART_FOLDERS, PARTS, TEST, TRAIN, VALIDATION, FileKind, listed
+from kerasuite.data.near_texts import minima
+from kerasuite.data.splits import Source
+from kerasuite.errors import InputError
+
+TEXT, LABEL, GROUP, SPLIT = "text", "label", "group", "split"
+_TAKES = (
+    f"--data takes {', '.join(named.TEXTS)}, tables ({', '.join(tables.ENDINGS)}) of texts and labels, a folder of "
+    "tables named train, validation or test, or a folder with one folder of .txt files for each class"
+)
+_FILES = FileKind("texts", (".txt",), _TAKES)
+# What a column may be called if nothing is said; the first that is there counts.
+_CALLED = {
+    TEXT: (TEXT, "sentence", "review", "content", "comment", "body", "message", "tweet", "document"),
+    LABEL: (LABEL, "labels", "class", "category", "sentiment", "target", "topic", "polarity", "intent"),
+    GROUP: (GROUP,),
+    SPLIT: (SPLIT, "subset"),
+}
+_PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
+# aclImdb's folder of reviews without a label, beside train/pos and train/neg.
+_UNLABELLED = "unsup"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns are called, guessed where it is not said; and what stands between labels.
+
+    Args:
+        between: the character between the labels of one text, where each may have several; None where each has one.
+    """
+
+    text: str | None = None
+    label: str | None = None
+    between: str | None = None
+
+
+class _Found(NamedTuple):
+    """Rows as frames of text, label, group, source and row, by part; and what was noticed in reading them."""
+
+    parts: dict[str, pl.DataFrame]
+    skipped: tuple[Skipped, ...]
+    notes: tuple[str, ...]
+
+
+def text_splits(
+    data: Sequence[str], *, validation: Sequence[str] = (), test: Sequence[str] = (), columns: Columns = Columns()
+) -> Source:
+    """Read what `--data`, `--validation-data` and `--test-data` name, to train on it.
+
+    Returns:
+        The parts as given, with one numbering of the classes: those of train. Each row has its digest as a fact, and
+        the minima that find nearly the same texts.
+
+    Raises:
+        InputError: it cannot be used; says why, and what can be done.
+    """
+    found = _together([_read(path, columns) for path in _paths(data)])
+    for part, names in ((VALIDATION, validation), (TEST, test)):
+        if not names:
+            continue
+        if part in found.parts:
+            raise InputError(f"--{part}-data {names[0]}: {data[0]} has a part {part} already. Leave one of them out.")
+        others = _together([_read(path, columns) for path in _paths(names)])
+        # All that the named files hold is of this part, whatever they call it.
+        whole = others._replace(parts={part: pl.concat(others.parts.values())})
+        found = _together([found, whole])
+    return classes.settled(_source(found, columns), data[0])
+
+
+def labelled_texts(
+    data: Sequence[str], class_names: Sequence[str], columns: Columns = Columns()
+) -> tuple[Examples, tuple[Skipped, ...], tuple[str, ...]]:
+    """Read what `--data` names, to evaluate on it: the test part if there is one, else all of it.
+
+    Args:
+        class_names: the classes that labels are positions of in the result.
+
+    Raises:
+        InputError: it cannot be used, or has classes that are not among class_names.
+    """
+    found, notes = _together([_read(path, columns) for path in _paths(data)]), ()
+    if TEST in found.parts:
+        notes = (f"Of {data[0]}, the {len(found.parts[TEST]):,} rows of its test part are evaluated.",)
+    rows = found.parts[TEST] if TEST in found.parts else pl.concat(found.parts.values())
+    source = _source(found._replace(parts={TEST: rows}), columns)
+    return classes.known(source.test, class_names, data[0]), source.skipped, source.notes + notes
+
+
+def _paths(names: Sequence[str]) -> list[Path]:
+    """The files and folders that names stand for: data sets by name, and patterns such as part-*.csv."""
+    found = []
+    for name in names:
+        if name in named.TEXTS:
+            found.append(named.TEXTS[name]())
+            continue
+        path = Path(name).expanduser()
+        matched = sorted(map(Path, glob.glob(str(path)))) if glob.has_magic(name) and not path.exists() else [path]
+        if not matched or not matched[0].exists():
+            raise InputError(f"{name} is neither the name of a data set nor there as a file. {_TAKES}.")
+        found += matched
+    return found
+
+
+def _read(path: Path, columns: Columns) -> _Found:
+    if path.is_dir():
+        by_part = _tables_by_part(path)
+        if by_part:
+            return _together([_of_table(table, columns, part) for part, table in by_part.items()])
+        return _of_folder(path)
+    if not tables.is_table(path):
+        raise InputError(f"{path} is not named as a table is. {_TAKES}.")
+    return _of_table(path, columns)
+
+
+def _together(found: Sequence[_Found]) -> _Found:
+    """The rows of all, part by part."""
+    parts = {part: [each.parts[part] for each in found if part in each.parts] for part in PARTS}
+    return _Found(
+        {part: pl.concat(frames) for part, frames in parts.items() if frames},
+        tuple(one for each in found for one in each.skipped),
+        tuple(dict.fromkeys(note for each in found for note in each.notes)),
+    )
+
+
+# Tables
+
+
+def _tables_by_part(folder: Path) -> dict[str, Path]:
+    """The tables of a folder that are named by their part, such as train.tsv and dev.tsv."""
+    found: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and tables.is_table(path)):
+        part = _PART_NAMES.get(path.name.lower().split(".")[0])
+        if part in found:
+            raise InputError(f"{folder} has two tables for {part}: {found[part].name} and {path.name}. Keep one.")
+        if part:
+            found[part] = path
+    return found
+
+
+def _of_table(path: Path, columns: Columns, part: str = TRAIN) -> _Found:
+    """The rows of a table, in the parts that its split column names, or all in one part."""
+    table = tables.read(path, _TAKES)
+    names, notes = _column_names(path, table.frame, columns)
+    cells = {
+        what: table.frame[names[what]].str.strip_chars() if what in names else pl.Series([""] * len(table.frame))
+        for what in _CALLED
+    }
+    rows = pl.DataFrame({what: cell.fill_null("") for what, cell in cells.items()}).with_columns(
+        source=pl.lit(path.name), row=pl.int_range(len(table.frame)) + table.first_row
+    )
+    kept, skipped = _usable(rows, has_several=columns.between is not None)
+    if not len(kept):
+        first = f", the first is {skipped[0]}" if skipped else ""
+        raise InputError(f"{path} has no row that can be used{first}. Each row needs a text and a label.")
+    if SPLIT not in names:
+        return _Found({part: kept.drop(SPLIT)}, skipped, table.notes + notes)
+    said = kept[SPLIT].str.to_lowercase().replace("", TRAIN)
+    unknown = kept.filter(~said.is_in(list(_PART_NAMES)))
+    if len(unknown):
+        first = listed(f"row {row} has {value!r}" for row, value in zip(unknown["row"], unknown[SPLIT]))
+        raise InputError(
+            f"{len(unknown):,} row(s) of {path} are in no part: {first}. The column {names[SPLIT]!r} takes "
+            f"{', '.join(_PART_NAMES)}; without the column, parts are held out."
+        )
+    part_of = said.replace_strict(_PART_NAMES)
+    parts = {part: kept.filter(part_of == part).drop(SPLIT) for part in PARTS}
+    return _Found({part: frame for part, frame in parts.items() if len(frame)}, skipped, table.notes + notes)
+
+
+def _column_names(path: Path, frame: pl.DataFrame, columns: Columns) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Which column is which, and a sentence on what was guessed."""
+    there = f"it has {', '.join(map(repr, frame.columns))}"
+    plain = tables.plain_names(path, frame.columns, (name for called in _CALLED.values() for name in called))
+    said = {what: name for what, name in ((TEXT, columns.text), (LABEL, columns.label)) if name is not None}
+    for what, name in said.items():
+        if name not in frame.columns:
+            raise InputError(f"{path} has no column {name!r} (--{what}-column); {there}.")
+    found = dict(said)
+    for what, called in _CALLED.items():
+        guesses = [plain[name] for name in called if name in plain and plain[name] not in found.values()]
+        if what not in found and guesses:
+            found[what] = guesses[0]
+    rest = [name for name in frame.columns if name not in found.values()]
+    for what, other in ((TEXT, LABEL), (LABEL, TEXT)):
+        # Of two columns, one of which is known, the other is the other.
+        if what not in found and other in found and len(rest) == 1:
+            found[what] = rest[0]
+        if what not in found:
+            raise InputError(
+                f"Which column of {path} holds the {what}s is not clear: {there}."
+                f"{tables.wrongly_saved(frame.columns)} Name it by --{what}-column."
+            )
+    if found[TEXT] == found[LABEL]:
+        raise InputError(f"--text-column and --label-column of {path} are both {found[TEXT]!r}.")
+    guessed = [f"{found[what]!r} as the {what}" for what in found if what not in said and found[what] != what]
+    return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
+
+
+def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tuple[Skipped, ...]]:
+    """The rows that have a text and a label in UTF-8, and the others by name."""
+    is_bad = pl.any_horizontal(pl.col(TEXT, LABEL).str.contains(tables.NOT_TEXT, literal=True))
+    reason = pl.when(pl.col(TEXT) == "").then(pl.lit("no text")).when(is_bad).then(pl.lit("not UTF-8"))
+    if not has_several:
+        # Where a text may have several labels, it may have none.
+        reason = reason.when(pl.col(LABEL) == "").then(pl.lit("no label"))
+    rows = rows.with_columns(reason.otherwise(pl.lit("")).alias("reason"))
+    lost = rows.filter(pl.col("reason") != "")
+    skipped = tuple(Skipped(*each) for each in zip(RowIds.names(lost["source"], lost["row"]), lost["reason"]))
+    return rows.filter(pl.col("reason") == "").drop("reason"), skipped
+
+
+# Class folders of .txt files
+
+
+def _of_folder(root: Path) -> _Found:
+    parts, skipped = folders.files_by_part(root, _FILES)
+    if not any(parts.values()):
+        raise InputError(f"{root} has no tables, and no .txt files in class folders. {_TAKES}.")
+    found, notes = {}, ()
+    for part, files in parts.items():
+        files, again = folders.each_once(files)
+        skipped += again
+        labelled = [file for file in files if file.class_name != _UNLABELLED]
+        if len(labelled) < len(files):
+            notes += (f"{len(files) - len(labelled):,} texts of {part} in {_UNLABELLED} have no label: not used.",)
+        texts = [_text_of(file.path) for file in labelled]
+        rows = pl.DataFrame(
+            {
+                TEXT: texts,
+                LABEL: [file.class_name for file in labelled],
+                "source": [file.id for file in labelled],
+            },
+            schema_overrides={TEXT: pl.String},
+        ).with_columns(row=pl.lit(None, pl.Int64), group=pl.lit(""))
+        kept, lost = _usable(rows, has_several=False)
+        skipped += lost
+        if not len(kept):
+            raise InputError(f"None of the texts of {part} in {root} can be used, the first is {lost[0]}.")
+        found[part] = kept.select(TEXT, LABEL, GROUP, "source", "row")
+    return _Found(found, tuple(skipped), notes)
+
+
+def _text_of(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8", "replace").strip()
+    except OSError as fault:
+        raise InputError(f"{path} cannot be read: {fault.strerror}.") from fault
+
+
+# Frames to examples
+
+
+def _source(found: _Found, columns: Columns) -> Source:
+    """The rows as examples, with one numbering of all classes: numbers by their size, else by the alphabet."""
+    every = pl.concat(found.parts.values())
+    names = every[LABEL].unique().to_list()
+    if columns.between is not None:
+        names = {label for name in names for label in _several(name, columns.between)}
+    names = sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
+    has_groups = bool((every[GROUP] != "").any())
+    parts = {part: _examples(frame, tuple(names), columns.between, has_groups) for part, frame in found.parts.items()}
+    return Source(*(parts.get(part) for part in PARTS), skipped=found.skipped, notes=found.notes)
+
+
+def _several(labels: str, between: str) -> list[str]:
+    return [label.strip() for label in labels.split(between) if label.strip()]
+
+
+def _examples(rows: pl.DataFrame, names: tuple[str, ...], between: str | None, has_groups: bool) -> Examples:
+    texts, place = rows[TEXT].to_numpy().astype(object), {name: k for k, name in enumerate(names)}
+    if between is None:
+        labels = np.array([place[name] for name in rows[LABEL]], np.int32)
+    else:
+        labels = np.zeros((len(rows), len(names)), np.uint8)
+        for row, several in enumerate(rows[LABEL]):
+            labels[row, [place[name] for name in _several(several, between)]] = 1
+    if rows["source"].n_unique() == 1:
+        ids = RowIds(rows["source"][0], rows["row"].to_numpy())
+    else:
+        ids = np.array(RowIds.names(rows["source"], rows["row"]), dtype=str)
+    groups = None
+    if has_groups:
+        # A row without a group is a group of its own.
+        groups = np.array([group or f"only {ids[row]}" for row, group in enumerate(rows[GROUP])], dtype=str)
+    return Examples({TEXT: texts}, labels, ids, names, groups, {DIGEST: text_digests(texts), MINIMA: minima(texts)})

@@ -1,0 +1,191 @@
+import polars as pl
+import pytest
+
+from kerasuite.data import splits
+from kerasuite.data.text_sources import Columns, labelled_texts, text_splits
+from kerasuite.errors import InputError
+
+ROWS = "".join(f"film {k} is good,pos\nfilm {k} is bad,neg\n" for k in range(6))
+
+
+def saved(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def refused(data, *words, **options):
+    with pytest.raises(InputError) as error:
+        text_splits([data], **options)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_rows_of_a_table_become_examples_with_their_row_numbers_as_ids(tmp_path):
+    source = text_splits([saved(tmp_path / "a.csv", "text,label\n" + ROWS)])
+    assert source.train.class_names == ("neg", "pos")
+    assert source.train.inputs["text"][:2].tolist() == ["film 0 is good", "film 0 is bad"]
+    assert source.train.labels[:2].tolist() == [1, 0]
+    # As a spreadsheet counts: the names of the columns are row 1.
+    assert (source.train.ids[0], source.train.ids[11]) == ("a.csv[2]", "a.csv[13]")
+    assert (source.validation, source.test, source.skipped, source.notes) == (None, None, (), ())
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "note"),
+    [
+        ("sentence,label", Columns(), "'sentence' as the text"),
+        ("Review,Sentiment", Columns(), "'Review' as the text and 'Sentiment' as the label"),
+        ("text,stars", Columns(), "'stars' as the label"),
+        ("words,label", Columns(), "'words' as the text"),
+        ("a,b", Columns("a", "b"), None),
+        ("label,text", Columns("label", "text"), None),
+    ],
+)
+def test_columns_are_guessed_where_that_is_clear_and_it_is_said(tmp_path, names, columns, note):
+    source = text_splits([saved(tmp_path / "a.csv", f"{names}\n{ROWS}")], columns=columns)
+    assert source.train.inputs["text"][0] == "film 0 is good"
+    assert source.train.class_names == ("neg", "pos")
+    assert [note] == [words for words in [note] if words and words in source.notes[0]] or source.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "words"),
+    [
+        ("a,b", Columns(), ("'a', 'b'", "--text-column")),
+        ("text,a,b", Columns(), ("--label-column", "'a', 'b'")),
+        ("text,label", Columns("words"), ("no column 'words'", "'text', 'label'")),
+        ("text,label", Columns("text", "text"), ("both 'text'",)),
+        ("label,Label", Columns(), ("'label' and 'Label'",)),
+    ],
+)
+def test_columns_that_are_not_clear_are_refused_with_those_there_are(tmp_path, names, columns, words):
+    width = names.count(",") + 1
+    rows = "".join(",".join(["x"] * width) + "\n" for _ in range(4))
+    refused(saved(tmp_path / "a.csv", f"{names}\n{rows}"), *words, columns=columns)
+
+
+def test_rows_that_cannot_be_used_are_named_with_the_reason(tmp_path):
+    content = f"text,label\n{ROWS}  ,pos\nno label,\n".encode() + "caf\xe9,pos\n".encode("latin-1")
+    source = text_splits([saved(tmp_path / "a.csv", content)])
+    assert [tuple(skipped) for skipped in source.skipped] == [
+        ("a.csv[14]", "no text"),
+        ("a.csv[15]", "no label"),
+        ("a.csv[16]", "not UTF-8"),
+    ]
+    assert len(source.train) == 12
+
+
+def test_quotes_commas_and_newlines_within_a_cell_are_part_of_the_text(tmp_path):
+    source = text_splits([saved(tmp_path / "a.csv", f'text,label\n"one, ""two""\nthree",pos\n{ROWS}')])
+    assert source.train.inputs["text"][0] == 'one, "two"\nthree'
+    assert len(source.train) == 13
+
+
+def test_split_and_group_columns_are_honoured(tmp_path):
+    rows = ["a,pos,x,train", "b,neg,y,train", "c,pos,z,dev", "d,neg,,valid", "e,pos,w,TEST", "f,neg,,"]
+    source = text_splits([saved(tmp_path / "a.csv", "\n".join(["text,label,group,subset", *rows]))])
+    texts = {name: part.inputs["text"].tolist() for name, part in source.parts.items()}
+    assert texts == {"train": ["a", "b", "f"], "validation": ["c", "d"], "test": ["e"]}
+    assert source.train.groups.tolist() == ["x", "y", "only a.csv[7]"]
+
+
+def test_an_unknown_part_is_refused_by_row(tmp_path):
+    refused(
+        saved(tmp_path / "a.csv", "text,label,split\na,pos,train\nb,neg,holdout\n"), "row 3 has 'holdout'", "validation"
+    )
+
+
+def test_several_files_are_one_data_set_with_one_numbering(tmp_path):
+    saved(tmp_path / "1.csv", "text,label\na,2\nb,10\ng,2\n")
+    saved(tmp_path / "2.csv", "text,label\nc,1\nd,2\ne,10\nf,1\nh,10\ni,1\n")
+    source = text_splits([str(tmp_path / "*.csv")])
+    assert source.train.class_names == ("1", "2", "10")
+    assert source.train.labels.tolist() == [1, 2, 1, 0, 1, 2, 0, 2, 0]
+    assert source.train.ids.tolist()[2:4] == ["1.csv[4]", "2.csv[2]"]
+
+
+def test_test_and_validation_data_are_files_of_their_own(tmp_path):
+    train, other = (saved(tmp_path / name, f"text,label\n{ROWS}") for name in ("a.csv", "b.csv"))
+    source = text_splits([train], validation=[other], test=[other])
+    assert [len(part) for part in source.parts.values()] == [12, 12, 12]
+    split = saved(tmp_path / "c.csv", "text,label,split\n" + ROWS.replace("\n", ",train\n") + "x,pos,test\n")
+    refused(split, "has a part test already", test=[other])
+
+
+def test_tables_named_by_their_part_are_its_parts(tmp_path):
+    saved(tmp_path / "sst" / "train.tsv", "label\tsentence\n" + "".join(f"{k % 2}\tfilm {k}\n" for k in range(8)))
+    saved(tmp_path / "sst" / "dev.tsv", "label\tsentence\n0\ta\n1\tb\n")
+    source = text_splits([str(tmp_path / "sst")])
+    assert {name: len(part) for name, part in source.parts.items()} == {"train": 8, "validation": 2}
+
+
+def test_class_folders_of_texts_are_read_and_those_without_a_label_left_out(tmp_path):
+    for part in ("train", "test"):
+        for name in ("pos", "neg"):
+            for k in range(3):
+                saved(tmp_path / part / name / f"{k}.txt", f"{part} {name}\n{k}")
+    saved(tmp_path / "train" / "unsup" / "0.txt", "no label")
+    saved(tmp_path / "train" / "neg" / "bad.txt", b"\xff\xfe bad")
+    source = text_splits([str(tmp_path)])
+    assert source.train.ids.tolist()[:2] == ["train/neg/0.txt", "train/neg/1.txt"]
+    assert source.train.inputs["text"][0] == "train neg\n0"
+    assert (source.train.class_names, len(source.train), len(source.test)) == (("neg", "pos"), 6, 6)
+    assert [tuple(skipped) for skipped in source.skipped] == [("train/neg/bad.txt", "not UTF-8")]
+    assert source.notes == ("1 texts of train in unsup have no label: not used.",)
+
+
+def test_several_labels_of_a_text_are_as_many_columns(tmp_path):
+    rows = [
+        {"text": text, "labels": labels} for text, labels in (("a", ["x", "y"]), ("b", []), ("c", ["y"]), ("d", ["x"]))
+    ]
+    rows += [{"text": "e", "labels": ["y", "x"]}, {"text": "f", "labels": ["y"]}]
+    path = tmp_path / "a.jsonl"
+    pl.DataFrame(rows).write_ndjson(path)
+    train = text_splits([str(path)], columns=Columns(between="|")).train
+    assert train.class_names == ("x", "y")
+    assert train.labels.tolist() == [[1, 1], [0, 0], [0, 1], [1, 0], [1, 1], [0, 1]]
+    parts = splits.hold_out(train, 0.5, 0)
+    assert [len(part) for part in parts] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("text,label\n", ("has no row", "a text and a label")),
+        ("text,label\na,\n", ("has no row", "a.csv[2]: no label")),
+        ("text,label\na,x\nb,x\nc,x\n", ("one class only",)),
+        (f"text,label\n{ROWS}once,rare\n", ("Class 'rare' has 1 row(s): a.csv[14]",)),
+        (
+            "text,label,split\na,x,train\nb,y,train\nc,x,validation\nd,z,test\ne,x,test\n",
+            ("test part has the class(es) z", "a.csv[5]"),
+        ),
+        ("text,label,split\na,x,test\nb,y,test\n", ("none for training",)),
+    ],
+)
+def test_data_that_cannot_be_learnt_from_are_refused_by_row(tmp_path, content, words):
+    refused(saved(tmp_path / "a.csv", content), *words)
+
+
+@pytest.mark.parametrize("name", ["nowhere.csv", "no*.csv"])
+def test_what_is_not_there_is_refused_with_what_can_be_named(name):
+    refused(name, name, "imdb", ".parquet")
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path):
+    refused(saved(tmp_path / "a.docx", "x"), "not named as a table", ".csv")
+
+
+def test_to_evaluate_the_test_part_is_taken_with_the_classes_of_the_model(tmp_path):
+    path = saved(tmp_path / "a.csv", "text,label,split\na,x,train\nb,y,test\n")
+    examples, _, notes = labelled_texts([path], ("w", "x", "y"))
+    assert (examples.labels.tolist(), examples.class_names) == ([2], ("w", "x", "y"))
+    assert "1 rows of its test part" in notes[-1]
+    with pytest.raises(InputError, match="class.es. y; the model knows x"):
+        labelled_texts([path], ("x",))
+
+
+def test_the_sample_has_both_classes_and_its_reviews_as_groups():
+    train = text_splits(["reviews_sample"]).train
+    assert (len(train), train.class_names) == (2985, ("negative", "positive"))
+    assert len(set(train.groups)) == 298
