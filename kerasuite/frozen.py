@@ -21,12 +21,12 @@ def forward(model: keras.Model, precision: str = "float32") -> Callable[[tf.Tens
     Constants let normalisation be folded into convolutions, and convolution, bias and activation become one kernel.
 
     Args:
-        model: one input and one output, both float32.
+        model: one input and one output, float32.
         precision: `float32`, or `bfloat16`: the arithmetic of the matrix products and convolutions.
     """
     import tensorflow as tf
 
-    signature = tf.TensorSpec([None, *model.input_shape[1:]], tf.float32)
+    signature = tf.TensorSpec([None, *model.input_shape[1:]], model.inputs[0].dtype)
     function = tf.function(lambda x: model(x, training=False), input_signature=[signature])
     return of_function(function.get_concrete_function(), precision)
 

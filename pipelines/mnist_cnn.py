@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from kerasuite import config, devices, progress, run_directory
 from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _image_classification
-from kerasuite.pipelines._image_classification import Task, find_inputs, read_inputs
+from kerasuite.pipelines import _classification, _images
+from kerasuite.pipelines._classification import Task
+from kerasuite.pipelines._images import find_inputs, read_inputs
 
 __all__ = ["SAMPLE", "Config", "evaluate", "find_inputs", "finish", "load", "read_inputs", "run", "train"]
 
@@ -194,21 +195,19 @@ def task(config: Config, prepare: ImagePreparation) -> Task:
     from kerasuite.data import pixels
 
     features = lambda examples: {"logistic_regression": pixels.features(examples, prepare)}  # noqa: E731
-    return Task("mnist_cnn", config, config.model, prepare, features)
+    return Task("mnist_cnn", config, config.model, prepare, _images.rows(prepare), features)
 
 
 def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from raw input, and write the report; metrics.json comes last."""
-    return _image_classification.finish(
-        task(config, preparation(config, splits.train)), fitted, splits, run_dir, seconds
-    )
+    return _classification.finish(task(config, preparation(config, splits.train)), fitted, splits, run_dir, seconds)
 
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
-    return _image_classification.run(config, run_dir, load, train, finish)
+    return _classification.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
@@ -217,7 +216,7 @@ def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str
 
     made = run_directory.read_json(run_dir / run_directory.ENVIRONMENT)["preparation"]
     prepare = images.ImagePreparation(tuple(made["image_size"]), made["channels"])
-    return _image_classification.evaluate(task(config, prepare), run_dir, data, folder)
+    return _classification.evaluate(task(config, prepare), run_dir, data, folder)
 
 
 if __name__ == "__main__":

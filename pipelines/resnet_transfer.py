@@ -20,9 +20,10 @@ import numpy as np
 from kerasuite import config, devices, progress, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _fine_tuning, _image_classification
+from kerasuite.pipelines import _classification, _fine_tuning, _images
+from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._fine_tuning import preparation
-from kerasuite.pipelines._image_classification import Task, find_inputs, read_inputs
+from kerasuite.pipelines._images import find_inputs, read_inputs
 
 if TYPE_CHECKING:
     import keras
@@ -193,12 +194,14 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
 def task(config: Config, run_dir: Path) -> Task:
     """What scoring and the report need to know of this pipeline."""
     base = backbone(config)
+    prepare = preparation(base)
     return Task(
         "resnet_transfer",
         config,
         # The last part of a module's address is its version.
         config.backbone if "://" in config.backbone else Path(config.backbone).name,
-        preparation(base),
+        prepare,
+        _images.rows(prepare),
         features=partial(baseline_features, config, base, run_dir),
         near=True,
         choose_penalty=True,
@@ -225,7 +228,7 @@ def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from raw photos, and write the report; metrics.json comes last."""
-    return _image_classification.finish(task(config, run_dir), fitted, splits, run_dir, seconds)
+    return _classification.finish(task(config, run_dir), fitted, splits, run_dir, seconds)
 
 
 def sections(config: Config, base: Backbone, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
@@ -246,12 +249,12 @@ def sections(config: Config, base: Backbone, model: keras.Model, scores: Scores,
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
-    return _image_classification.run(config, run_dir, load, train, finish)
+    return _classification.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled photos."""
-    return _image_classification.evaluate(task(config, run_dir), run_dir, data, folder)
+    return _classification.evaluate(task(config, run_dir), run_dir, data, folder)
 
 
 if __name__ == "__main__":

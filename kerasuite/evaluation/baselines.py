@@ -14,9 +14,12 @@ import numpy as np
 
 from kerasuite.errors import InputError
 from kerasuite.evaluation.metrics import log_loss
+from kerasuite.evaluation.tfidf import TfidfLogisticRegression
 
 MAJORITY = "majority"
-INVERSE_PENALTIES = (0.01, 0.1, 1.0)  # the strongest penalty first: it is taken where all are as good
+# The strongest penalty first: it is taken where all are as good.
+INVERSE_PENALTIES = (0.01, 0.1, 1.0)
+TFIDF_INVERSE_PENALTIES = (1.0, 4.0, 16.0)
 CHUNK = 8192  # rows standardised at a time, so that predicting needs no second copy of the features
 
 
@@ -128,7 +131,7 @@ class LogisticRegression:
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-Baseline = Majority | LogisticRegression
+Baseline = Majority | LogisticRegression | TfidfLogisticRegression
 
 
 def fit_all(
@@ -141,7 +144,7 @@ def fit_all(
     """The baselines that a classifier is held against, by name: `majority`, and a linear one a set of features.
 
     Args:
-        features: train's, float arrays (n, d), by the name of the logistic regression to fit on each.
+        features: train's, float arrays (n, d), or texts (n,), by the name of the logistic regression to fit on each.
         labels: int array (n,).
         validation: its features and labels. With them each linear one has the penalty, of three, with the lowest log
             loss there, and takes three times as long; without, scikit-learn's. On TrashNet (1,768 x 1,280 features of
@@ -150,12 +153,14 @@ def fit_all(
     if not features:
         raise InputError("No features for the baselines: expected at least one set, by name.")
     majority = Majority.fit(next(iter(features.values())), labels, num_classes)
-    penalties = INVERSE_PENALTIES if validation else (1.0,)
 
-    def linear(name: str) -> LogisticRegression:
-        fitted = [LogisticRegression.fit(features[name], labels, num_classes, inverse_penalty=c) for c in penalties]
+    def linear(name: str) -> LogisticRegression | TfidfLogisticRegression:
+        is_text = np.asarray(features[name]).dtype == object
+        kind = TfidfLogisticRegression if is_text else LogisticRegression
         if not validation:
-            return fitted[0]
+            return kind.fit(features[name], labels, num_classes)
+        penalties = TFIDF_INVERSE_PENALTIES if is_text else INVERSE_PENALTIES
+        fitted = [kind.fit(features[name], labels, num_classes, inverse_penalty=penalty) for penalty in penalties]
         own, answers = validation[0][name], validation[1]
         return min(fitted, key=lambda candidate: log_loss(answers, candidate.probabilities(own)))
 
@@ -171,9 +176,7 @@ def probabilities(baselines: Mapping[str, Baseline], features: Mapping[str, np.n
     Raises:
         InputError: a linear baseline's features are missing.
     """
-    missing = [
-        name for name, kind in baselines.items() if isinstance(kind, LogisticRegression) and name not in features
-    ]
+    missing = [name for name, kind in baselines.items() if not isinstance(kind, Majority) and name not in features]
     if missing or not features:
         raise InputError(
             f"The baselines {', '.join(missing or baselines)} lack their features: got those of {list(features)}."
@@ -216,7 +219,7 @@ def load(path: str | PathLike) -> dict[str, Baseline]:
     Raises:
         InputError: the file holds something else.
     """
-    kinds = {kind.__name__: kind for kind in (Majority, LogisticRegression)}
+    kinds = {kind.__name__: kind for kind in (Majority, LogisticRegression, TfidfLogisticRegression)}
     try:
         held: dict[tuple[str, str], dict[str, np.ndarray]] = {}
         with np.load(path, allow_pickle=False) as arrays:

@@ -172,6 +172,21 @@ def copied(model: keras.Model) -> keras.Model:
     return copy
 
 
+def freeze_below(model: keras.Model, layers: int | None) -> None:
+    """Leave so many of the last layers to be trained; None for all.
+
+    Raises:
+        InputError: the encoder has fewer.
+    """
+    if layers is None:
+        return
+    found = depths(model.trainable_variables)
+    if layers > max(found):
+        raise InputError(f"--tuning last_{layers}_layers: this encoder has {max(found)} layers.")
+    for variable, depth in zip(model.trainable_variables, found):
+        variable.trainable = depth > max(found) - layers
+
+
 def depths(variables: Sequence[keras.Variable]) -> list[int]:
     """How deep each variable lies: 0 in the embeddings, then block by block; what follows the last counts to it.
 

@@ -59,7 +59,8 @@ def standardise(head: keras.Model, features: np.ndarray) -> None:
 
 def joined(backbones: Sequence[keras.Model], head: keras.Model) -> keras.Model:
     """One model: the backbones (none, or the parts of one, in order), then the head."""
-    inputs = keras.Input([*backbones, head][0].input_shape[1:], name="pixels" if backbones else "features")
+    takes = [*backbones, head][0].inputs[0]
+    inputs = keras.Input(takes.shape[1:], dtype=takes.dtype, name=takes.name if backbones else "features")
     x = inputs
     for part in (*backbones, head):
         x = part(x)

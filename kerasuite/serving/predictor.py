@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from kerasuite.errors import InputError
 
 # A batch holds no more raw input than this: a few hundred photos from a camera are gigabytes.
 MOST_BYTES = 2**26
+# Texts are sorted by length so many at a time; a batch of them has about so many bytes, padding counted.
+TEXTS, WINDOW, TEXT_BYTES = "texts", 4096, 2**14
 
 
 class Predictor:
@@ -37,8 +40,9 @@ class Predictor:
         self.class_names = tuple(name.decode() for name in signatures["class_names"]()["class_names"].numpy())
 
     def probabilities(self, raw: Iterable[bytes], batch_size: int = 256) -> np.ndarray:
-        """Probabilities of each class for raw inputs (such as the bytes of image files): float32 (n, classes)."""
-        parts = list(self._batches(iter(raw), batch_size))
+        """Probabilities of each class for raw inputs, bytes of image files or texts: float32 (n, classes), in order."""
+        batches = self._texts(iter(raw)) if self._input_name == TEXTS else self._batches(iter(raw), batch_size)
+        parts = list(batches)
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
 
     def _batches(self, raw: Iterator[bytes], batch_size: int) -> Iterator[np.ndarray]:
@@ -51,6 +55,17 @@ class Predictor:
                 batch, size = [], 0
         if batch:
             yield self._answer(batch)
+
+    def _texts(self, raw: Iterator[bytes]) -> Iterator[np.ndarray]:
+        """A batch is as wide as its longest text: texts of like lengths go together, then back to their places."""
+        while window := list(islice(raw, WINDOW)):
+            answers = np.empty((len(window), len(self.class_names)), np.float32)
+            rows = sorted(range(len(window)), key=lambda row: -len(window[row]))
+            while rows:
+                number = max(1, TEXT_BYTES // max(len(window[rows[0]]), 1))
+                some, rows = rows[:number], rows[number:]
+                answers[some] = self._answer([window[row] for row in some])
+            yield answers
 
     def _answer(self, batch: list[bytes]) -> np.ndarray:
         return self._serve(**{self._input_name: tf.constant(batch)})["probabilities"].numpy()

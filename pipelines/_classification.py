@@ -1,4 +1,4 @@
-"""What follows training in every pipeline that tells images apart: scoring, the report, and other data later."""
+"""What follows training in every pipeline that classifies: scoring, the report, and other data later."""
 
 from __future__ import annotations
 
@@ -6,23 +6,44 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasuite import config, devices, progress, run_directory
+from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Skipped, Splits, named, skipped_warning
 
 if TYPE_CHECKING:
-    from kerasuite.data.images import ImagePreparation
+    import keras
+
     from kerasuite.evaluation.classification import Scores
     from kerasuite.evaluation.report import Section
+    from kerasuite.serving.export import RawPreparation
     from kerasuite.training.fit import Fitted
 
-SERVING_INPUT = 'images=tf.constant([open("photo.jpg", "rb").read()])'
+
+@dataclass(frozen=True)
+class Rows:
+    """What the rows of a pipeline are, images or texts, and what can be done with any of them.
+
+    Args:
+        plural: as sentences call them, and the name of the SavedModel's input.
+        serving_input: the argument of its signature, as Python.
+        read: what `evaluate --data` names, for the given classes: examples, skipped inputs, notes.
+        raw: the raw inputs of examples, as they are served.
+        answers: what a model in Python says of examples, float32 (rows, classes).
+        thumbnails: small pictures of examples, where they are pictures.
+    """
+
+    plural: str
+    serving_input: str
+    read: Callable[[str, Sequence[str]], tuple[Examples, Sequence[Skipped], Sequence[str]]]
+    raw: Callable[[Examples], Iterable[bytes]]
+    answers: Callable[[keras.Model, Examples], np.ndarray]
+    thumbnails: Callable[[Examples], Sequence[np.ndarray]] | None = None
 
 
 @dataclass(frozen=True)
@@ -33,7 +54,8 @@ class Task:
         pipeline: its name.
         config: the run's settings.
         model_name: in the report's title.
-        prepare: what brings every image to the model's size.
+        prepare: from raw inputs to what the model takes; exported with it.
+        rows: what the rows are.
         features: from examples to what each linear baseline knows of them, by the baseline's name.
         near: whether copies are looked for that are only nearly the same.
         most_baseline_rows: the linear baselines are fitted on so many training rows at most: memory has a bound.
@@ -44,7 +66,8 @@ class Task:
     pipeline: str
     config: config.Settings
     model_name: str
-    prepare: ImagePreparation
+    prepare: RawPreparation
+    rows: Rows
     features: Callable[[Examples], Mapping[str, np.ndarray]]
     near: bool = False
     choose_penalty: bool = False
@@ -91,22 +114,20 @@ def finish(
     task: Task, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from raw input, and write the report; metrics.json comes last."""
-    from kerasuite.data import batches, duplicates, pixels
-    from kerasuite.evaluation import predict, results
+    from kerasuite.data import duplicates
+    from kerasuite.evaluation import results
     from kerasuite.serving import export
     from kerasuite.training.checkpoint import discard
 
     began = time.monotonic()
-    test, prepare = splits.test, task.prepare
+    test, names = splits.test, splits.train.class_names
     with run_directory.writing(run_dir / run_directory.MODEL) as path:
         fitted.model.save(path)
-    names = splits.train.class_names
-    export.export(run_dir / run_directory.SERVABLE, fitted.model, prepare, names, input_name="images")
+    export.export(run_dir / run_directory.SERVABLE, fitted.model, task.prepare, names, input_name=task.rows.plural)
     with run_directory.writing(run_dir / run_directory.SEEN) as path:
         np.savez(path, **duplicates.remembered(splits.train, splits.validation))
     scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir))
-    in_python = predict.probabilities(fitted.model, batches.inference(test, prepare, 256))
-    servable = export.compare(scores.probabilities, in_python, test.ids)
+    servable = export.compare(scores.probabilities, task.rows.answers(fitted.model, test), test.ids)
     sections = task.sections(fitted.model, scores, splits)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
     metrics = results.write(
@@ -121,10 +142,10 @@ def finish(
             "seconds": seconds | {"total": sum(seconds.values())},
         },
         warnings=splits.warnings,
-        thumbnails=lambda rows: pixels.thumbnails(test.take(rows), prepare),
+        thumbnails=_thumbnails(task, test),
         history=fitted.history,
         settings=asdict(task.config),
-        serving_input=SERVING_INPUT,
+        serving_input=task.rows.serving_input,
         command=config.command(task.pipeline, task.config),
         extra=sections,
     )
@@ -148,9 +169,15 @@ def fit_baselines(task: Task, splits: Splits, run_dir: Path) -> str:
     return baselines.best(fitted, *known)
 
 
+def _thumbnails(task: Task, examples: Examples) -> Callable[[np.ndarray], Sequence[np.ndarray]] | None:
+    thumbnails = task.rows.thumbnails
+    return None if thumbnails is None else lambda rows: thumbnails(examples.take(rows))
+
+
 def _data_name(task: Task) -> str:
     """What the run's data are called: the table that lists them, or the data set, file or folder."""
-    return Path(getattr(task.config, "labels", None) or task.config.data).resolve().name
+    data = getattr(task.config, "labels", None) or task.config.data
+    return Path(data if isinstance(data, str) else data[0]).resolve().name
 
 
 def _baseline_note(task: Task, splits: Splits) -> list[str]:
@@ -159,8 +186,8 @@ def _baseline_note(task: Task, splits: Splits) -> list[str]:
 
 
 def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> Scores:
-    """What `servable/` says of the raw bytes of every image, and what the run's baselines say."""
-    from kerasuite.data import duplicates, pixels
+    """What `servable/` says of every raw input, and what the run's baselines say."""
+    from kerasuite.data import duplicates
     from kerasuite.evaluation import baselines
     from kerasuite.evaluation.classification import Scores
     from kerasuite.serving.predictor import Predictor
@@ -170,7 +197,7 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> 
         seen = duplicates.seen(trained_on, examples, near=task.near)
     return Scores(
         labels=examples.labels,
-        probabilities=Predictor(run_dir / run_directory.SERVABLE).probabilities(pixels.raw(examples)),
+        probabilities=Predictor(run_dir / run_directory.SERVABLE).probabilities(task.rows.raw(examples)),
         baselines=baselines.probabilities(fitted, task.features(examples)),
         best_baseline=best_baseline,
         ids=examples.ids,
@@ -183,22 +210,20 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> 
 
 def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled data."""
-    from kerasuite.data import pixels, sources
     from kerasuite.evaluation import results
     from kerasuite.serving.predictor import Predictor
 
     began = time.monotonic()
     trained = run_directory.read_json(run_dir / run_directory.METRICS)
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
-    listed = {"data": None, "labels": data} if data.endswith((".csv", ".tsv")) else {"data": data}
-    with progress.bar("Checking images") as shown:
-        examples, skipped, notes = sources.labelled_images(class_names=class_names, progress=shown, **listed)
+    examples, skipped, notes = task.rows.read(data, class_names)
     scores = score(task, run_dir, examples, trained["best_baseline"])
     warnings = skipped_warning(skipped)
     if len(scores.seen):
         how = "exactly or nearly " if task.near else ""
         what = (
-            f"{len(scores.seen):,} of these {len(examples):,} images are {how}among those that the model was trained on"
+            f"{len(scores.seen):,} of these {len(examples):,} {task.rows.plural} are {how}among those that the model "
+            "was trained on"
         )
         warnings.append(named(what, [examples.ids[row] for row in scores.seen]))
     _say(notes, warnings)
@@ -213,9 +238,9 @@ def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, An
             "seconds": {"total": time.monotonic() - began},
         },
         warnings=warnings,
-        thumbnails=lambda rows: pixels.thumbnails(examples.take(rows), task.prepare),
+        thumbnails=_thumbnails(task, examples),
         settings=asdict(task.config),
-        serving_input=SERVING_INPUT,
+        serving_input=task.rows.serving_input,
         command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", data]),
         run_dir=run_dir,
     )
@@ -224,17 +249,3 @@ def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, An
 def _say(notes: Sequence[str], warnings: Sequence[str]) -> None:
     for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
         print(sentence, file=sys.stderr)
-
-
-def find_inputs(arguments: Sequence[str]) -> list[str]:
-    """The files that the arguments name: files as they are, and the image files below folders."""
-    from kerasuite.data import folders
-
-    return folders.find(arguments)
-
-
-def read_inputs(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:
-    """The bytes of the files that can be used, by path, and the others with the reason."""
-    from kerasuite.data import files
-
-    return files.read(paths)

@@ -1,0 +1,212 @@
+"""What a pipeline whose rows are texts hands to `_classification`, and how its encoder is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasuite import __version__, config, frozen, progress, run_directory
+from kerasuite.contracts import Examples, Plan, Splits
+from kerasuite.pipelines._classification import Rows
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from kerasuite.data.text import TextPreparation
+    from kerasuite.evaluation.classification import Scores
+    from kerasuite.evaluation.report import Section
+    from kerasuite.models.encoders import Encoder
+    from kerasuite.training.fit import Fitted
+
+BATCH_SIZE = 64
+
+
+def rows(prepare: TextPreparation, read: Callable) -> Rows:
+    """Texts, which `prepare` makes token ids of."""
+    return Rows("texts", 'texts=tf.constant(["so good"])', read, raw, partial(answers, prepare))
+
+
+def raw(examples: Examples) -> list[bytes]:
+    """The texts as they are served."""
+    return [text.encode("utf-8", "replace") for text in examples.inputs["text"]]
+
+
+def answers(prepare: TextPreparation, model: keras.Model, examples: Examples) -> np.ndarray:
+    """What a model in Python says of texts, float32 (rows, classes)."""
+    from kerasuite.data import batches, lengths, text
+    from kerasuite.evaluation import predict
+
+    examples = text.tokenised(examples, prepare)
+    order = lengths.longest_first(examples)
+    found = predict.probabilities(model, batches.inference(examples.take(order), prepare, BATCH_SIZE))
+    return found[np.argsort(order)]
+
+
+def fit_encoder(
+    config: config.Settings,
+    base: Encoder,
+    prepare: TextPreparation,
+    train: Examples,
+    validation: Examples,
+    run_dir: Path,
+    strategy: tf.distribute.Strategy,
+) -> Fitted:
+    """Train a new head and what the settings name of the encoder, on batches of like lengths."""
+    import keras
+
+    from kerasuite.data import batches, lengths
+    from kerasuite.models import encoders, transfer
+    from kerasuite.training import fit, losses, precision
+
+    num_classes, replicas = len(train.class_names), strategy.num_replicas_in_sync
+
+    def build() -> keras.Model:
+        network = encoders.copied(base.model)
+        encoders.freeze_below(network, config.layers_tuned)
+        return transfer.joined([network], transfer.head(network.output_shape[-1], num_classes, dropout=config.dropout))
+
+    def plan(examples: Examples, times: int, shuffle: bool) -> lengths.LengthPlan:
+        tokens = examples.inputs[prepare.encoded_column].lengths
+        return lengths.LengthPlan(
+            tokens, times * config.batch_tokens, times * config.batch_size, config.seed, shuffle, replicas
+        )
+
+    planned = plan(train, 1, shuffle=True)
+    weights = batches.class_weights(config.class_weights, train.labels, num_classes)
+    training = batches.starting_at(train, prepare, planned, class_weights=weights)
+    loss = losses.cross_entropy(config.label_smoothing)
+    arithmetic = run_directory.remember(
+        run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
+    )
+    keras.utils.set_random_seed(config.seed)
+    return fit.fit(
+        build,
+        training,
+        batches.training(validation, prepare, plan(validation, 4, shuffle=False), epochs=1),
+        loss=loss,
+        measures={"accuracy": losses.accuracy},
+        optimizers=partial(rate_groups, config, config.epochs * planned.steps_per_epoch),
+        epochs=config.epochs,
+        steps_per_epoch=planned.steps_per_epoch,
+        run_dir=run_dir,
+        strategy=strategy,
+        precision=arithmetic["used"],
+        patience=config.patience,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def rate_groups(config: config.Settings, total_steps: int, model: keras.Model) -> list[tuple[Any, Sequence[Any]]]:
+    """(optimizer, variables) of the head and of each depth of the encoder: the deeper, the slower.
+
+    Howard and Ruder (2018), arXiv:1801.06146, section 3.2; Clark et al. (2020), arXiv:2003.10555, has 0.8 a layer for
+    small encoders and 0.9 for large ones.
+    """
+    from kerasuite.models import encoders
+    from kerasuite.training import optimizers
+
+    def group(rate: float, variables: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+        schedule = optimizers.schedule("warmup_linear", rate, total_steps)
+        return optimizers.optimizer("adamw", schedule, weight_decay=config.weight_decay), variables
+
+    *_, network, head = model.layers
+    variables = network.trainable_variables
+    depths = encoders.depths(variables)
+    groups = [group(config.head_rate, head.trainable_variables)]
+    for depth in sorted(set(depths), reverse=True):
+        rate = config.learning_rate * config.layer_decay ** (max(depths) - depth)
+        groups.append(group(rate, [variable for variable, own in zip(variables, depths) if own == depth]))
+    return groups
+
+
+def fit_head(
+    config: config.Settings,
+    base: Encoder,
+    prepare: TextPreparation,
+    train: Examples,
+    validation: Examples,
+    run_dir: Path,
+    strategy: tf.distribute.Strategy,
+) -> Fitted:
+    """Run the encoder once over every text, and train a head on the vectors."""
+    from dataclasses import replace
+
+    import keras
+
+    from kerasuite.data import batches
+    from kerasuite.data.features import FeaturePreparation, examples_of
+    from kerasuite.models import encoders, transfer
+    from kerasuite.training import fit, losses, optimizers
+
+    network = frozen_network(config, base, prepare, run_dir)
+    found = [vectors(config, part, prepare, network) for part in (train, validation)]
+    num_classes = len(train.class_names)
+    head = transfer.head(base.model.output_shape[-1], num_classes, dropout=config.dropout)
+    transfer.standardise(head, found[0])
+
+    def build() -> keras.Model:
+        return transfer.joined([], transfer.copied(head, in_policy=False))
+
+    plan, own = Plan(len(train), config.batch_size, config.seed), FeaturePreparation()
+    parts = [examples_of(part, column) for part, column in zip((train, validation), found)]
+    weights = batches.class_weights(config.class_weights, train.labels, num_classes)
+    rate = optimizers.schedule("warmup_linear", config.head_rate, config.epochs * plan.steps_per_epoch)
+    keras.utils.set_random_seed(config.seed)
+    fitted = fit.fit(
+        build,
+        batches.starting_at(parts[0], own, plan, class_weights=weights),
+        batches.training(parts[1], own, Plan(len(validation), 1024, 0, shuffle=False), epochs=1),
+        loss=losses.cross_entropy(config.label_smoothing),
+        measures={"accuracy": losses.accuracy},
+        optimizers=lambda model: [
+            (optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay), model.trainable_variables)
+        ],
+        epochs=config.epochs,
+        steps_per_epoch=plan.steps_per_epoch,
+        run_dir=run_dir,
+        strategy=strategy,
+        patience=config.patience,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+    head.set_weights(fitted.model.layers[-1].get_weights())
+    return replace(fitted, model=transfer.joined([encoders.copied(base.model)], head))
+
+
+def frozen_network(config: config.Settings, base: Encoder, prepare: TextPreparation, run_dir: Path):
+    """The encoder as one function with constant weights, in the arithmetic that is fastest here."""
+    import tensorflow as tf
+
+    from kerasuite.data.features import Network
+
+    arithmetic = run_directory.remember(
+        run_dir,
+        "precision of the frozen encoder",
+        lambda: frozen.choose(config.precision, base.model, tf.fill([BATCH_SIZE, 32], base.start)),
+    )
+    key = f"{__version__} {tf.__version__} {base.digest} {prepare.max_length} {arithmetic['used']}"
+    return Network(frozen.forward(base.model, arithmetic["used"]), base.model.output_shape[1:], key)
+
+
+def vectors(config: config.Settings, examples: Examples, prepare: TextPreparation, network) -> np.ndarray:
+    """What the network says of every text, float32 (n, dim): from the cache where there is room."""
+    from kerasuite.data import features, lengths
+
+    order = lengths.longest_first(examples)
+    some, column = examples.take(order), None
+    if config.cache_gb:
+        folder = Path(config.cache).expanduser() if config.cache else features.default_folder()
+        store = features.FeatureCache(folder, int(config.cache_gb * 2**30))
+        with progress.bar("Passing texts through the encoder") as shown:
+            column = store.features(some, prepare, network, progress=shown)
+    found = features.worked_out(some, prepare, network) if column is None else np.asarray(column)
+    return found[np.argsort(order)]
+
+
+def sections(prepare: TextPreparation, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
+    """The report's sections on the texts of the worst mistakes, on lengths, and on what words did."""
+    return []

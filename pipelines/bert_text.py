@@ -1,0 +1,209 @@
+"""Texts to a fine-tuned BERT that takes strings: a table of your own, in batches of like lengths.
+
+kerasuite run bert_text --data reviews.csv
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kerasuite import config, devices, run_directory
+from kerasuite.contracts import Examples, Splits
+from kerasuite.errors import InputError
+from kerasuite.pipelines import _classification, _texts
+from kerasuite.pipelines._classification import Task
+
+if TYPE_CHECKING:
+    from kerasuite.data.text import TextPreparation
+    from kerasuite.models.encoders import Encoder
+    from kerasuite.training.fit import Fitted
+
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "run", "train"]
+
+# Settings for seconds, on the sentences of reviews that come with the package.
+SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "epochs": 30}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(config.Settings):
+    """Settings of bert_text."""
+
+    data: tuple[str, ...] = ("imdb",)
+    """imdb (downloaded once), reviews_sample (bundled), tables of texts and labels (csv, tsv, jsonl, parquet), a folder
+    of tables named train, validation or test, or a folder with one folder of .txt files for each class."""
+    validation_data: tuple[str, ...] = ()
+    """Files to validate on, in any form that --data takes; held out of the training rows if not given."""
+    test_data: tuple[str, ...] = ()
+    """Files to test on, in any form that --data takes; held out of all rows if not given."""
+    text_column: str | None = None
+    """Column of the texts; guessed, and said, if not given."""
+    label_column: str | None = None
+    """Column of the labels; guessed, and said, if not given."""
+    encoder: str = "minilm"
+    """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, or a folder of one or of a Hugging Face checkpoint."""
+    pooling: Literal["auto", "mean", "first"] = "auto"
+    """How the states of a text's tokens become one vector: their mean, or the first one's; auto as the encoder was
+    trained."""
+    max_length: int = 128
+    """Tokens of a text at most; what is longer is cut, and counted."""
+    tuning: str = "full"
+    """full, frozen (the encoder runs once over each text, and a head is trained on its vectors), or last_N_layers."""
+    batch_tokens: int = 2048
+    """Tokens a step at most, padding counted; a batch holds texts of like lengths."""
+    batch_size: int = 128
+    """Texts a step at most, over all devices together."""
+    epochs: int = 3
+    """Passes over the training rows at most."""
+    learning_rate: float = 1e-4
+    """Peak rate of the encoder's last layer."""
+    head_rate: float = 1e-3
+    """Peak rate of the new head."""
+    layer_decay: float = 0.9
+    """Rate of each layer as a share of that of the layer above it."""
+    weight_decay: float = 0.01
+    """Decoupled weight decay, times the rate."""
+    dropout: float = 0.1
+    """Share of the vector's numbers dropped before the head."""
+    label_smoothing: float = 0.0
+    """Share of the target spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced makes every class count alike in the loss."""
+    cache: str | None = None
+    """Folder for the vectors of a frozen encoder; KERASUITE_CACHE or the user's folder for caches if not given."""
+    cache_gb: float = 8.0
+    """Most that the vectors may take on disk, GB."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("max_length", "batch_tokens"):
+            if getattr(self, name) < 3:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least 3.")
+        for name in ("learning_rate", "head_rate"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be over 0.")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"--layer-decay is {self.layer_decay}; it must be over 0 and at most 1.")
+        for name in ("weight_decay", "cache_gb"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be 0 or more.")
+        for name in ("dropout", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must lie from 0 to under 1.")
+        _layers_tuned(self.tuning)
+
+    @property
+    def layers_tuned(self) -> int | None:
+        """How many of the encoder's last layers are trained; None for all of it."""
+        return _layers_tuned(self.tuning)
+
+
+def _layers_tuned(tuning: str) -> int | None:
+    if tuning in ("full", "frozen"):
+        return None if tuning == "full" else 0
+    match = re.fullmatch(r"last_([1-9]\d*)_layers", tuning)
+    if not match:
+        raise InputError(f"--tuning is {tuning}; expected full, frozen, or last_N_layers, such as last_2_layers.")
+    return int(match[1])
+
+
+def load(config: Config) -> Splits:
+    """Read the texts, name what cannot be used, and hold out what came unsplit."""
+    from kerasuite.data import duplicates, splits, text_sources
+
+    columns = text_sources.Columns(config.text_column, config.label_column)
+    source = text_sources.text_splits(
+        config.data, validation=config.validation_data, test=config.test_data, columns=columns
+    )
+    whole = splits.complete(
+        source, validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=config.seed
+    )
+    return replace(whole, warnings=(*whole.warnings, *duplicates.warnings(whole, near=True)))
+
+
+def encoder(config: Config) -> Encoder:
+    """The pretrained encoder, ending in one vector a text."""
+    from kerasuite.models import encoders
+
+    return encoders.load(config.encoder, config.pooling)
+
+
+def preparation(config: Config, encoder: Encoder) -> TextPreparation:
+    """What makes token ids of texts for the encoder."""
+    from kerasuite.data.text import TextPreparation, Vocabulary, WordPiece
+
+    tokenize = encoder.tokenizer if encoder.pieces is None else WordPiece(encoder.pieces, encoder.lowercase)
+    vocabulary = Vocabulary(tokenize, encoder.start, encoder.end, encoder.pad, encoder.longest)
+    return TextPreparation(vocabulary, config.max_length)
+
+
+def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:
+    """Fit the model; goes on from the run directory's checkpoint if there is one."""
+    import keras
+
+    from kerasuite.data import text
+
+    strategy = devices.strategy(config.devices)
+    run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
+    keras.utils.set_random_seed(config.seed)
+    base = encoder(config)
+    run_directory.require_same(run_dir, "encoder", base.digest)
+    prepare = preparation(config, base)
+    train, validation = (text.tokenised(part, prepare) for part in (train, validation))
+    for note in filter(None, (text.cut_note("training", train, prepare.max_length),)):
+        print(note)
+    if config.layers_tuned == 0:
+        return _texts.fit_head(config, base, prepare, train, validation, run_dir, strategy)
+    return _texts.fit_encoder(config, base, prepare, train, validation, run_dir, strategy)
+
+
+def task(config: Config) -> Task:
+    """What scoring and the report need to know of this pipeline."""
+    base = encoder(config)
+    prepare = preparation(config, base)
+    return Task(
+        "bert_text",
+        config,
+        f"{base.name}, {config.tuning}",
+        prepare,
+        _texts.rows(prepare, partial(read, config)),
+        features=lambda examples: {"logistic_regression_on_words": examples.inputs["text"]},
+        near=True,
+        choose_penalty=True,
+        sections=partial(_texts.sections, prepare),
+    )
+
+
+def read(config: Config, data: str, class_names: Sequence[str]):
+    """What `evaluate --data` names: texts and labels, in the columns that the run had."""
+    from kerasuite.data import text_sources
+
+    columns = text_sources.Columns(config.text_column, config.label_column)
+    return text_sources.labelled_texts([data], class_names, columns)
+
+
+def finish(
+    config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Export, score the export on the whole test set from strings, and write the report; metrics.json comes last."""
+    return _classification.finish(task(config), fitted, splits, run_dir, seconds)
+
+
+def run(config: Config, run_dir: Path) -> dict[str, Any]:
+    """Load, train, finish."""
+    return _classification.run(config, run_dir, load, train, finish)
+
+
+def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
+    """The report of a finished run on other labelled texts."""
+    return _classification.evaluate(task(config), run_dir, data, folder)
+
+
+if __name__ == "__main__":
+    from kerasuite.commands.run import script
+
+    script(__file__)
