@@ -23,30 +23,6 @@ _HEADS = ("cls.", "classifier.", "pre_classifier.", "vocab_", "lm_head.", "qa_ou
 _KINDS = (keras_hub.models.BertBackbone, keras_hub.models.DistilBertBackbone, keras_hub.models.RobertaBackbone)
 
 
-class _ExactGelu:
-    """An encoder of KerasHub whose layers have the GELU that its checkpoint was trained with."""
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        for layer in self.transformer_layers:
-            layer._feedforward_intermediate_dense.activation = exact_gelu
-
-
-@keras.saving.register_keras_serializable(package="kerasuite")
-class ExactBert(_ExactGelu, keras_hub.models.BertBackbone):
-    """BERT with the exact GELU."""
-
-
-@keras.saving.register_keras_serializable(package="kerasuite")
-class ExactDistilBert(_ExactGelu, keras_hub.models.DistilBertBackbone):
-    """DistilBERT with the exact GELU."""
-
-
-@keras.saving.register_keras_serializable(package="kerasuite")
-class ExactRoberta(_ExactGelu, keras_hub.models.RobertaBackbone):
-    """RoBERTa with the exact GELU."""
-
-
 def load(name: str) -> tuple[keras.Model, keras_hub.tokenizers.Tokenizer]:
     """The encoder and the tokenizer of a KerasHub preset, or of a folder of one or of a Hugging Face checkpoint.
 
@@ -73,7 +49,7 @@ def load(name: str) -> tuple[keras.Model, keras_hub.tokenizers.Tokenizer]:
     if not isinstance(backbone, _KINDS):
         raise InputError(f"--encoder {name} is a {type(backbone).__name__}; expected a BERT, DistilBERT or RoBERTa.")
     _refuse_misfit(name, folder, backbone, tokenizer, read if is_hugging_face else None)
-    return _with_exact_gelu(backbone) if is_hugging_face else backbone, tokenizer
+    return use_exact_gelu(backbone) if is_hugging_face else backbone, tokenizer
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -156,12 +132,9 @@ def _tensors_of(folder: Path) -> set[str]:
     return names
 
 
-def _with_exact_gelu(backbone: keras.Model) -> keras.Model:
-    kind = {
-        keras_hub.models.BertBackbone: ExactBert,
-        keras_hub.models.DistilBertBackbone: ExactDistilBert,
-        keras_hub.models.RobertaBackbone: ExactRoberta,
-    }[type(backbone)]
-    exact = kind.from_config(backbone.get_config())
-    exact.set_weights(backbone.get_weights())
-    return exact
+def use_exact_gelu(backbone: keras.Model) -> keras.Model:
+    """The encoder itself, with the GELU that checkpoints in the Hugging Face format were trained with."""
+    for layer in backbone.transformer_layers:
+        # The one is what a copy is made with, the other what this one computes.
+        layer.activation = layer._feedforward_intermediate_dense.activation = exact_gelu
+    return backbone

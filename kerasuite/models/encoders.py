@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import keras
+import keras_hub
 import numpy as np
 
 from kerasuite.errors import InputError
@@ -106,12 +107,16 @@ def _vector(backbone: keras.Model, pad: int, pooling: Pooling) -> keras.Model:
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
 
     is_token = keras.ops.cast(token_ids != pad, "int32")
+    has_pooler = isinstance(backbone.output, dict)
+    output = (
+        backbone.output["pooled_output" if pooling == "first" else "sequence_output"] if has_pooler else backbone.output
+    )
+    # Without what the output does not need: a pooler that is not used would have no gradient.
+    needed = keras.Model(backbone.input, output, name=backbone.name)
     takes = {"token_ids": token_ids, "padding_mask": is_token, "segment_ids": keras.ops.zeros_like(token_ids)}
-    states = backbone({name: takes[name] for name in backbone.input})
-    if isinstance(states, dict):
-        if pooling == "first":
-            return keras.Model(token_ids, states["pooled_output"], name="encoder")
-        states = states["sequence_output"]  # (batch, tokens, dim)
+    states = needed({name: takes[name] for name in backbone.input})
+    if has_pooler and pooling == "first":
+        return keras.Model(token_ids, states, name="encoder")
 
     return keras.Model(token_ids, _pooled(states, is_token, pooling), name="encoder")
 
@@ -143,10 +148,10 @@ def from_scratch(
     if dim % num_heads:
         raise InputError(f"--dim is {dim}, --num-heads {num_heads}: the width must be a multiple of the heads.")
     if kind == SMALL:
-        backbone = bert.ExactBert(
+        backbone = keras_hub.models.BertBackbone(
             len(pieces), hidden_dim=dim, intermediate_dim=4 * dim, max_sequence_length=longest, **sizes
         )
-        model = _vector(backbone, 0, "mean")
+        model = _vector(bert.use_exact_gelu(backbone), 0, "mean")
     else:
         network = transformer.build(len(pieces), dim=dim, longest=longest, **sizes, **options)
         is_token = keras.ops.cast(network.input != 0, "int32")
