@@ -209,4 +209,15 @@ def vectors(config: config.Settings, examples: Examples, prepare: TextPreparatio
 
 def sections(prepare: TextPreparation, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
     """The report's sections on the texts of the worst mistakes, on lengths, and on what words did."""
-    return []
+    from kerasuite.data import text
+    from kerasuite.evaluation import text_sections
+
+    texts = splits.test.inputs[text.TEXT]
+    tokens = text.tokenised(splits.test, prepare)
+    asked = lambda some: answers(prepare, model, Examples({text.TEXT: np.array(some, object)}))  # noqa: E731
+    cut = text.cut_note("test", tokens, prepare.max_length)
+    return [
+        text_sections.mistakes(scores, texts),
+        text_sections.by_length(scores, tokens.facts[text.NUM_TOKENS], prepare.max_length, cut),
+        text_sections.words(scores, texts, asked),
+    ]

@@ -1,0 +1,95 @@
+"""What a report says of texts: the worst mistakes to read, accuracy by length, and what the words did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasuite.evaluation.classification import Scores
+from kerasuite.evaluation.drawing import png
+from kerasuite.evaluation.intervals import bootstrap, wilson
+from kerasuite.evaluation.report import Figure, Section, Table
+from kerasuite.evaluation.words import Probabilities, WordsDisplay, occlusion
+
+MOST_TEXTS, MOST_LETTERS = 20, 400
+LENGTH_GROUPS = 5
+EXPLAINED = 4
+
+
+def mistakes(scores: Scores, texts: Sequence[str]) -> Section:
+    """The texts that the model was most sure of and wrong."""
+    answers, confidence = scores.probabilities.argmax(1), scores.probabilities.max(1)
+    rows = _most_confident(scores, answers != scores.labels)[:MOST_TEXTS]
+    names = scores.class_names
+    cells = [
+        [
+            _shortened(texts[row]),
+            names[scores.labels[row]],
+            names[answers[row]],
+            float(confidence[row]),
+            str(scores.ids[row]),
+        ]
+        for row in rows
+    ]
+    table = Table("", ["text", "class", "prediction", "confidence", "row"], cells)
+    return Section("The texts of the most confident mistakes", "", [], [table] if cells else [])
+
+
+def by_length(scores: Scores, tokens: np.ndarray, max_length: int, cut: str = "") -> Section:
+    """Accuracy in five groups of texts, from the shortest to the longest.
+
+    Args:
+        tokens: of each text before it was cut, int (n,).
+        cut: a sentence on what was cut.
+    """
+    right = scores.probabilities.argmax(1) == scores.labels
+    edges = np.unique(np.quantile(tokens, np.arange(1, LENGTH_GROUPS) / LENGTH_GROUPS, method="higher"))
+    groups = np.searchsorted(edges, tokens, "right")
+    rows = []
+    for group in np.unique(groups):
+        mine = np.flatnonzero(groups == group)
+        rows.append([f"{tokens[mine].min()} to {tokens[mine].max()}", _accuracy(right, mine, scores.groups), len(mine)])
+    text = f"The model reads {max_length} tokens of a text at most. {cut}".strip()
+    table = Table("Small print is the 95% interval.", ["tokens", "accuracy", "rows"], rows)
+    return Section("By length of the text", text, [], [table])
+
+
+def _accuracy(right: np.ndarray, rows: np.ndarray, groups: np.ndarray | None):
+    if groups is None:
+        return wilson(int(right[rows].sum()), len(rows))
+    return bootstrap(lambda some: right[rows][some].mean(), len(rows), groups=groups[rows])
+
+
+def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) -> Section:
+    """What each word did to the prediction, in the worst mistakes and in some right answers."""
+    answers = scores.probabilities.argmax(1)
+    wrong = answers != scores.labels
+    # Right answers that were nearly wrong have words on both sides: they tell more than those without a doubt.
+    rows = [*_most_confident(scores, wrong)[:EXPLAINED], *_most_confident(scores, ~wrong)[::-1][:EXPLAINED]]
+    moved = occlusion([texts[row] for row in rows], answers[rows], probabilities)
+    names = scores.class_names
+    captions = [
+        f"{'Wrong' if wrong[row] else 'Right'}: {names[answers[row]]} {scores.probabilities[row].max():.2f}"
+        + (f", is {names[scores.labels[row]]}" if wrong[row] else "")
+        for row in rows
+    ]
+    text = (
+        "Each word was left out once, and the model asked again. Blue words spoke for what it said, orange ones "
+        "against it; the deeper, the more its probability changed."
+    )
+    picture = Figure(
+        "The most confident mistakes, and the least confident right answers.",
+        png(WordsDisplay(moved, captions)),
+        "words",
+    )
+    return Section("What the words did", text, [picture])
+
+
+def _most_confident(scores: Scores, where: np.ndarray) -> np.ndarray:
+    rows = np.flatnonzero(where)
+    return rows[np.argsort(-scores.probabilities[rows].max(1), kind="stable")]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS].rstrip() + " …"
