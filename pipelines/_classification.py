@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ class Rows:
         read: what `evaluate --data` names, for the given classes: examples, skipped inputs, notes.
         raw: the raw inputs of examples, as they are served.
         answers: what a model in Python says of examples, float32 (rows, classes).
-        thumbnails: small pictures of examples, where they are pictures.
+        shown: what a person looks at: `thumbnails`, small pictures of examples, or `texts`, themselves.
     """
 
     plural: str
@@ -43,7 +43,7 @@ class Rows:
     read: Callable[[str, Sequence[str]], tuple[Examples, Sequence[Skipped], Sequence[str]]]
     raw: Callable[[Examples], Iterable[bytes]]
     answers: Callable[[keras.Model, Examples], np.ndarray]
-    thumbnails: Callable[[Examples], Sequence[np.ndarray]] | None = None
+    shown: tuple[Literal["thumbnails", "texts"], Callable[[Examples], Sequence]]
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def finish(
             "seconds": seconds | {"total": sum(seconds.values())},
         },
         warnings=splits.warnings,
-        thumbnails=_thumbnails(task, test),
+        **_shown(task, test),
         history=fitted.history,
         settings=asdict(task.config),
         serving_input=task.rows.serving_input,
@@ -169,9 +169,10 @@ def fit_baselines(task: Task, splits: Splits, run_dir: Path) -> str:
     return baselines.best(fitted, *known)
 
 
-def _thumbnails(task: Task, examples: Examples) -> Callable[[np.ndarray], Sequence[np.ndarray]] | None:
-    thumbnails = task.rows.thumbnails
-    return None if thumbnails is None else lambda rows: thumbnails(examples.take(rows))
+def _shown(task: Task, examples: Examples) -> dict[str, Callable[[np.ndarray], Sequence]]:
+    """What `results.write` shows of rows."""
+    name, look = task.rows.shown
+    return {name: lambda rows: look(examples.take(rows))}
 
 
 def _data_name(task: Task) -> str:
@@ -238,7 +239,7 @@ def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, An
             "seconds": {"total": time.monotonic() - began},
         },
         warnings=warnings,
-        thumbnails=_thumbnails(task, examples),
+        **_shown(task, examples),
         settings=asdict(task.config),
         serving_input=task.rows.serving_input,
         command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", data]),

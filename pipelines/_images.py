@@ -30,7 +30,7 @@ def rows(prepare: ImagePreparation) -> Rows:
         read,
         pixels.raw,
         partial(answers, prepare),
-        lambda examples: pixels.thumbnails(examples, prepare),
+        ("thumbnails", lambda examples: pixels.thumbnails(examples, prepare)),
     )
 
 

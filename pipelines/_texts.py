@@ -28,7 +28,8 @@ BATCH_SIZE = 64
 
 def rows(prepare: TextPreparation, read: Callable) -> Rows:
     """Texts, which `prepare` makes token ids of."""
-    return Rows("texts", 'texts=tf.constant(["so good"])', read, raw, partial(answers, prepare))
+    shown = ("texts", lambda examples: examples.inputs["text"].tolist())
+    return Rows("texts", 'texts=tf.constant(["so good"])', read, raw, partial(answers, prepare), shown)
 
 
 def raw(examples: Examples) -> list[bytes]:
@@ -208,7 +209,7 @@ def vectors(config: config.Settings, examples: Examples, prepare: TextPreparatio
 
 
 def sections(prepare: TextPreparation, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
-    """The report's sections on the texts of the worst mistakes, on lengths, and on what words did."""
+    """The report's sections on lengths, and on what words did."""
     from kerasuite.data import text
     from kerasuite.evaluation import text_sections
 
@@ -217,7 +218,6 @@ def sections(prepare: TextPreparation, model: keras.Model, scores: Scores, split
     asked = lambda some: answers(prepare, model, Examples({text.TEXT: np.array(some, object)}))  # noqa: E731
     cut = text.cut_note("test", tokens, prepare.max_length)
     return [
-        text_sections.mistakes(scores, texts),
         text_sections.by_length(scores, tokens.facts[text.NUM_TOKENS], prepare.max_length, cut),
         text_sections.words(scores, texts, asked),
     ]

@@ -18,7 +18,7 @@ from kerasuite.evaluation.report import Figure, Section, Table, metric_words
 from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
 
 HEADLINE = "accuracy"
-MOST_LISTED = 20
+MOST_LISTED, MOST_LETTERS = 20, 400
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,19 @@ def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = Non
     return drawn
 
 
+def mistaken_texts(display: MistakesDisplay, texts: Sequence[str]) -> Table:
+    """The mistakes as a table, for rows that can be read: each with its text, which may be shortened.
+
+    Args:
+        texts: one a mistake, in their order.
+    """
+    short = [text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS].rstrip() + " …" for text in texts]
+    told = display.frame().select("label", "prediction", "confidence", "id").rows()
+    return Table(
+        display.title, ["text", "class", "prediction", "confidence", "row"], [[t, *row] for t, row in zip(short, told)]
+    )
+
+
 def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
     """The numbers with and without the rows whose content was trained on, and which rows these are."""
     near = np.intersect1d(scores.seen, scores.near_seen)
@@ -150,6 +163,7 @@ def sections(
     drawn: Mapping[str, bytes],
     history: Sequence[Mapping[str, float]] | None = None,
     extra: Sequence[Section] = (),
+    mistakes: Table | None = None,
 ) -> list[Section]:
     """The report's sections, most telling first.
 
@@ -157,6 +171,7 @@ def sections(
         found: what `numbers` gave.
         drawn: what `pictures` gave.
         extra: a pipeline's own, after the probabilities.
+        mistakes: stands for the picture of the mistakes.
     """
 
     def figure(caption: str, name: str) -> Figure:
@@ -176,8 +191,8 @@ def sections(
         Section(
             "The most confident mistakes",
             "Often wrong labels, always instructive. predictions.csv has every row.",
-            [figure("Prediction, true class and confidence of each.", "mistakes")],
-            [],
+            [] if mistakes else [figure("Prediction, true class and confidence of each.", "mistakes")],
+            [mistakes] if mistakes else [],
         ),
         Section(
             "Probabilities",

@@ -29,6 +29,7 @@ def write(
     facts: Mapping[str, Any],
     warnings: Sequence[str] = (),
     thumbnails: Callable[[np.ndarray], Sequence[np.ndarray]] | None = None,
+    texts: Callable[[np.ndarray], Sequence[str]] | None = None,
     history: Sequence[Mapping[str, float]] | None = None,
     settings: Mapping[str, Any] | None = None,
     command: str = "",
@@ -41,6 +42,7 @@ def write(
     Args:
         facts: the rest of metrics.json: pipeline, examples, servable, seconds.
         thumbnails: from positions of rows to their pictures.
+        texts: from positions of rows to their texts, where rows are texts.
         serving_input: the argument of the SavedModel's signature, as Python.
         run_dir: where the model lies, if not in `folder`.
         extra: the pipeline's own sections of the report. A picture with a name is written to a file of that name too.
@@ -56,7 +58,8 @@ def write(
     run_directory.write(folder / run_directory.PREDICTIONS, classification.predictions(scores).write_csv())
 
     metrics = dict(facts) | classification.numbers(scores)
-    sections = classification.sections(scores, metrics, drawn, history, extra)
+    mistakes = classification.mistaken_texts(shown["mistakes"], texts(rows)) if texts and len(rows) else None
+    sections = classification.sections(scores, metrics, drawn, history, extra, mistakes)
     for figure in (figure for section in sections for figure in section.figures if figure.name):
         run_directory.write(folder / f"{figure.name}.png", figure.png)
     environment = folder / run_directory.ENVIRONMENT

@@ -161,7 +161,7 @@ class MistakesDisplay:
             raise InputError(f"{len(images)} images for {len(self.index)} mistakes: hand in one each, as in `index`.")
         if images is not None and len(self.index):
             captions = [self._lines(position) for position in range(len(images))]
-            sheet = SheetDisplay(images, captions, self._title()).plot(ax, columns=columns)
+            sheet = SheetDisplay(images, captions, self.title).plot(ax, columns=columns)
             self.ax_, self.figure_ = sheet.ax_, sheet.figure_
             return self
         with drawing(ax, (6.5, 0.9 + 0.3 * max(2, len(self.index)))) as place:
@@ -174,11 +174,13 @@ class MistakesDisplay:
             ax.invert_yaxis()
             ax.grid(False, axis="y")
             ax.set(xlim=(0, 1), xlabel="confidence")
-            ax.set_title(self._title())
+            ax.set_title(self.title)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _title(self) -> str:
+    @property
+    def title(self) -> str:
+        """How many of how many mistakes these are."""
         if not self.total:
             return "No mistakes"
         return f"The {len(self.index):,} most confident of {self.total:,} mistakes"

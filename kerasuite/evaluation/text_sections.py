@@ -1,4 +1,4 @@
-"""What a report says of texts: the worst mistakes to read, accuracy by length, and what the words did."""
+"""What a report says of texts: accuracy by length, and what the words did."""
 
 from __future__ import annotations
 
@@ -12,28 +12,8 @@ from kerasuite.evaluation.intervals import bootstrap, wilson
 from kerasuite.evaluation.report import Figure, Section, Table
 from kerasuite.evaluation.words import Probabilities, WordsDisplay, occlusion
 
-MOST_TEXTS, MOST_LETTERS = 20, 400
 LENGTH_GROUPS = 5
 EXPLAINED = 4
-
-
-def mistakes(scores: Scores, texts: Sequence[str]) -> Section:
-    """The texts that the model was most sure of and wrong."""
-    answers, confidence = scores.probabilities.argmax(1), scores.probabilities.max(1)
-    rows = _most_confident(scores, answers != scores.labels)[:MOST_TEXTS]
-    names = scores.class_names
-    cells = [
-        [
-            _shortened(texts[row]),
-            names[scores.labels[row]],
-            names[answers[row]],
-            float(confidence[row]),
-            str(scores.ids[row]),
-        ]
-        for row in rows
-    ]
-    table = Table("", ["text", "class", "prediction", "confidence", "row"], cells)
-    return Section("The texts of the most confident mistakes", "", [], [table] if cells else [])
 
 
 def by_length(scores: Scores, tokens: np.ndarray, max_length: int, cut: str = "") -> Section:
@@ -76,7 +56,7 @@ def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) ->
     ]
     text = (
         "Each word was left out once, and the model asked again. Blue words spoke for what it said, orange ones "
-        "against it; the deeper, the more its probability changed."
+        "against it; the deeper, the more its probability changed, within each text."
     )
     picture = Figure(
         "The most confident mistakes, and the least confident right answers.",
@@ -89,7 +69,3 @@ def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) ->
 def _most_confident(scores: Scores, where: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(where)
     return rows[np.argsort(-scores.probabilities[rows].max(1), kind="stable")]
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= MOST_LETTERS else text[:MOST_LETTERS].rstrip() + " …"

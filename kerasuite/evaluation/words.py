@@ -13,7 +13,9 @@ import polars
 from kerasuite.evaluation.drawing import COLOURS, drawing, literal, single_axes
 
 MOST_WORDS = 60
-_LINE = 84
+_LINE = 112
+# An effect as small as this is not shown as if it were large, where a text has no larger.
+_SMALL = 0.05
 # What stands between spaces; of a script that has none, one character.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
@@ -85,10 +87,9 @@ class WordsDisplay:
         )
 
     def plot(self, ax: Any = None) -> WordsDisplay:
-        """Draw each text below its caption; the strongest word of all has the full colour."""
+        """Draw each text below its caption; its strongest word has the full colour."""
         lines = [_lines(text.words) for text in self.moved]
         height = sum(len(each) + 1.6 for each in lines)
-        strongest = max((np.abs(text.effects).max(initial=0) for text in self.moved), default=0) or 1.0
         with drawing(ax, (9.0, 0.27 * height + 0.2)) as place:
             ax = single_axes(place)
             ax.axis("off")
@@ -98,13 +99,13 @@ class WordsDisplay:
                 ax.text(0, y, literal(caption, 110), fontsize=9, fontweight="bold", va="center")
                 for line in wrapped:
                     y += 1
-                    self._plot_line(ax, y, line, text, strongest)
+                    self._plot_line(ax, y, line, text)
                 y += 1.6
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
-    def _plot_line(self, ax: Any, y: float, line: list[int], text: Moved, strongest: float) -> None:
-        x = 0
+    def _plot_line(self, ax: Any, y: float, line: list[int], text: Moved) -> None:
+        x, strongest = 0, np.abs(text.effects).max(initial=_SMALL)
         for position in line:
             word, effect = text.words[position], float(text.effects[position])
             colour = COLOURS[5] if effect > 0 else COLOURS[4]

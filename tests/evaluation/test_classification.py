@@ -106,3 +106,20 @@ def test_curves_take_the_groups_into_account(name):
     alone = classification.displays(scores(**repeated))[name].curves[0].area
     grouped = classification.displays(scores(**repeated, groups=np.arange(40) // 10))[name].curves[0].area
     assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)
+
+
+def test_mistakes_that_can_be_read_are_a_table_of_their_texts():
+    shown = classification.displays(scores())["mistakes"]
+    texts = [f"text {row} " + "long " * 100 for row in shown.index]
+    table = classification.mistaken_texts(shown, texts)
+    assert table.caption == shown.title
+    for row, cells in zip(shown.index, table.rows):
+        text, label, prediction, confidence, name = cells
+        assert text.startswith(f"text {row} ")
+        assert text.endswith("…")
+        assert name == scores().ids[row]
+        assert (label, confidence) == (("cat", "dog")[LABELS[row]], pytest.approx(PROBABILITIES[row].max()))
+        assert prediction != label
+    made = {section.title: section for section in sections(scores(), mistakes=table)}
+    assert made["The most confident mistakes"].tables == [table]
+    assert not made["The most confident mistakes"].figures

@@ -62,14 +62,6 @@ def scores(texts):
 TEXTS = ["good", "good bad", "bad", "bad bad not"] * 10
 
 
-def test_the_worst_mistakes_are_listed_with_their_texts():
-    (table,) = text_sections.mistakes(scores(TEXTS), TEXTS).tables
-    # Only "bad" is answered wrong: it is positive by its label.
-    assert {tuple(row[:3]) for row in table.rows} == {("bad", "positive", "negative")}
-    assert table.rows[0][3] == pytest.approx(1 / (1 + np.exp(-3)))
-    assert len(table.rows) == 10
-
-
 def test_accuracy_by_length_counts_every_row_once():
     tokens = np.arange(40)
     (table,) = text_sections.by_length(scores(TEXTS), tokens, 128, "Two were cut.").tables
