@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on the error stream, or nothing where that is no terminal: yields a function of (done, total)."""
+def bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar on the error stream, or nothing where that is no terminal: yields a function of (done, total or None)."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerasuite import progress
 from kerasuite.contracts import Examples, Skipped
+from kerasuite.errors import InputError
 from kerasuite.pipelines._classification import Rows
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from kerasuite.data.images import ImagePreparation
 
-BATCH_SIZE = 256
+BATCH_SIZE, CHUNK = 256, 64
 
 
 def rows(prepare: ImagePreparation) -> Rows:
@@ -51,15 +52,16 @@ def answers(prepare: ImagePreparation, model: keras.Model, examples: Examples) -
     return predict.probabilities(model, batches.inference(examples, prepare, BATCH_SIZE))
 
 
-def find_inputs(arguments: Sequence[str]) -> list[str]:
-    """The files that the arguments name: files as they are, and the image files below folders."""
-    from kerasuite.data import folders
+def inputs(
+    arguments: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]
+) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
+    """What `predict` was given, some at a time: the bytes of files, and of the image files below folders."""
+    from kerasuite.data import files, folders
 
-    return folders.find(arguments)
-
-
-def read_inputs(paths: Sequence[str]) -> tuple[dict[str, bytes], list[Skipped]]:
-    """The bytes of the files that can be used, by path, and the others with the reason."""
-    from kerasuite.data import files
-
-    return files.read(paths)
+    if texts:
+        raise InputError("--text is for runs on texts; this one takes image files and folders.")
+    names = folders.find(arguments)
+    for start in range(0, len(names), CHUNK):
+        some = names[start : start + CHUNK]
+        raw, bad = files.read(some)
+        yield [(name, raw[name]) for name in some if name in raw], bad

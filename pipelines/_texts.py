@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasuite import __version__, config, frozen, progress, run_directory
-from kerasuite.contracts import Examples, Plan, Splits
+from kerasuite.contracts import Examples, Plan, Skipped, Splits
 from kerasuite.pipelines._classification import Rows
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
-BATCH_SIZE = 64
+BATCH_SIZE, CHUNK = 64, 4096
 
 
 def rows(prepare: TextPreparation, read: Callable) -> Rows:
@@ -46,6 +47,19 @@ def answers(prepare: TextPreparation, model: keras.Model, examples: Examples) ->
     order = lengths.longest_first(examples)
     found = predict.probabilities(model, batches.inference(examples.take(order), prepare, BATCH_SIZE))
     return found[np.argsort(order)]
+
+
+def inputs(
+    arguments: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]
+) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
+    """What `predict` was given, some at a time: texts as they are, those of tables and of .txt files."""
+    from kerasuite.data import text_sources
+
+    given = ((f"text[{number}]", text.strip()) for number, text in enumerate(texts, 1))
+    every = itertools.chain(given, text_sources.unlabelled_texts(arguments, settings["text_column"]))
+    while some := list(itertools.islice(every, CHUNK)):
+        bad = [Skipped(name, "no text") for name, text in some if not text]
+        yield [(name, text.encode("utf-8", "replace")) for name, text in some if text], bad
 
 
 def fit_encoder(

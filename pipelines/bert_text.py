@@ -17,13 +17,14 @@ from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _texts
 from kerasuite.pipelines._classification import Task
+from kerasuite.pipelines._texts import inputs
 
 if TYPE_CHECKING:
     from kerasuite.data.text import TextPreparation
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
-__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "inputs", "load", "run", "train"]
 
 # Settings for seconds, on the sentences of reviews that come with the package.
 SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "epochs": 30}

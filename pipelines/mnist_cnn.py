@@ -19,9 +19,9 @@ from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _images
 from kerasuite.pipelines._classification import Task
-from kerasuite.pipelines._images import find_inputs, read_inputs
+from kerasuite.pipelines._images import inputs
 
-__all__ = ["SAMPLE", "Config", "evaluate", "find_inputs", "finish", "load", "read_inputs", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "inputs", "load", "run", "train"]
 
 if TYPE_CHECKING:
     import keras

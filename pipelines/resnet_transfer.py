@@ -23,7 +23,7 @@ from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _fine_tuning, _images
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._fine_tuning import preparation
-from kerasuite.pipelines._images import find_inputs, read_inputs
+from kerasuite.pipelines._images import inputs
 
 if TYPE_CHECKING:
     import keras
@@ -38,11 +38,10 @@ __all__ = [
     "Config",
     "backbone",
     "evaluate",
-    "find_inputs",
     "finish",
+    "inputs",
     "load",
     "preparation",
-    "read_inputs",
     "run",
     "train",
 ]

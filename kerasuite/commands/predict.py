@@ -9,10 +9,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from kerasuite import cli, devices, run_directory
+from kerasuite import cli, devices, progress, run_directory
+from kerasuite.contracts import Skipped
 from kerasuite.errors import InputError
 
-CHUNK = 64
+# What a pipeline's `inputs` gives, some at a time: names and raw inputs, in order, and those that cannot be read.
+Chunks = Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]
 
 
 def main(args: list[str]) -> int:
@@ -23,7 +25,8 @@ def main(args: list[str]) -> int:
         "class. Inputs that cannot be read are named on the error stream with the reason, and have no line.",
     )
     parser.add_argument("run_dir", help="a finished run")
-    parser.add_argument("inputs", nargs="+", metavar="file_or_folder", help="what to predict")
+    parser.add_argument("inputs", nargs="*", metavar="file_or_folder", help="what to predict")
+    parser.add_argument("--text", action="append", default=[], help="a text to predict; may be given several times")
     parser.add_argument("--output", type=Path, help="csv file to write; the terminal if not given")
     given = parser.parse_args(args)
     run_dir, output = run_directory.open_finished(given.run_dir), given.output
@@ -31,16 +34,19 @@ def main(args: list[str]) -> int:
         raise InputError(f"--output {output}: there is no folder {output.parent}.")
     if output and output.is_dir():
         raise InputError(f"--output {output} is a folder; name a csv file to write.")
-    module = cli.pipeline(run_directory.read_json(run_dir / run_directory.CONFIG)["pipeline"])
-    names = module.find_inputs(given.inputs)
+    if not given.inputs and not given.text:
+        raise InputError("Nothing to predict: name files or folders, or pass --text.")
+    record = run_directory.read_json(run_dir / run_directory.CONFIG)
+    module = cli.pipeline(record["pipeline"])
+    chunks = module.inputs(given.inputs, given.text, record["settings"])
     devices.import_tensorflow()
     skipped: list = []
     if output:
         text = io.StringIO()
-        predicted = _write(text, run_dir, module, names, skipped)
+        predicted = _write(text, run_dir, chunks, skipped)
         run_directory.write(output, text.getvalue())
     else:
-        predicted = _write(sys.stdout, run_dir, module, names, skipped)
+        predicted = _write(sys.stdout, run_dir, chunks, skipped)
     for name, reason in skipped:
         print(f"Skipped {name}: {reason}", file=sys.stderr)
     print(f"{predicted} predicted, {len(skipped)} skipped.", file=sys.stderr)
@@ -49,7 +55,7 @@ def main(args: list[str]) -> int:
     return 0
 
 
-def _write(file, run_dir: Path, module, names: list[str], skipped: list) -> int:
+def _write(file, run_dir: Path, chunks: Chunks, skipped: list) -> int:
     """Write the table; returns its number of lines."""
     from kerasuite.serving.predictor import Predictor
 
@@ -57,24 +63,12 @@ def _write(file, run_dir: Path, module, names: list[str], skipped: list) -> int:
     table = csv.writer(file, lineterminator="\n")
     table.writerow(["id", "prediction", "probability", *(f"p({name})" for name in predictor.class_names)])
     written = 0
-    for chunk in _progress(names):
-        raw, bad = module.read_inputs(chunk)
-        skipped += bad
-        rows = dict(zip(raw, predictor.probabilities(raw.values())))
-        for name in chunk:
-            if name not in rows:
-                continue
-            row = rows[name]
-            best = int(row.argmax())
-            table.writerow([name, predictor.class_names[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)])
-            written += 1
+    with progress.bar("Predicting") as shown:
+        for some, bad in chunks:
+            skipped += bad
+            for (name, _), row in zip(some, predictor.probabilities(raw for _, raw in some)):
+                best = int(row.argmax())
+                table.writerow([name, predictor.class_names[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)])
+            written += len(some)
+            shown(written, None)
     return written
-
-
-def _progress(names: list[str]) -> Iterator[list[str]]:
-    from rich.console import Console
-    from rich.progress import track
-
-    starts = range(0, len(names), CHUNK)
-    for start in track(starts, "Predicting", console=Console(stderr=True), disable=not sys.stderr.isatty()):
-        yield names[start : start + CHUNK]

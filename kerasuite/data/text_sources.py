@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -100,6 +100,47 @@ def labelled_texts(
     rows = found.parts[TEST] if TEST in found.parts else pl.concat(found.parts.values())
     source = _source(found._replace(parts={TEST: rows}), columns)
     return classes.known(source.test, class_names, data[0]), source.skipped, source.notes + notes
+
+
+def unlabelled_texts(names: Sequence[str], column: str | None = None) -> Iterator[tuple[str, str]]:
+    """Each text of tables, .txt files and folders of these, in order: its name, and itself, empty where it has none.
+
+    Args:
+        names: files and folders.
+        column: of tables, the column of the texts; guessed if not given.
+
+    Raises:
+        InputError: a file is not there, or it is not clear which of its columns holds the texts.
+    """
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            below = [each for each in sorted(path.rglob("*")) if each.suffix.lower() == ".txt" or tables.is_table(each)]
+            if not below:
+                raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")
+            yield from unlabelled_texts([str(each) for each in below], column)
+        elif not path.is_file():
+            raise InputError(f"{name} is neither a file nor a folder.")
+        elif tables.is_table(path):
+            yield from _texts_of_table(path, column)
+        else:
+            yield name, _text_of(name)
+
+
+def _texts_of_table(path: Path, column: str | None) -> Iterator[tuple[str, str]]:
+    frame, first_row, _ = tables.read(path)
+    plain = tables.plain_names(path, frame.columns, _CALLED[TEXT])
+    found = column or next((plain[name] for name in _CALLED[TEXT] if name in plain), None)
+    if found is None and len(frame.columns) == 1:
+        found = frame.columns[0]
+    if found not in frame.columns:
+        wanted = f"no column {found!r}" if found else "no column that is known to hold texts"
+        raise InputError(
+            f"{path} has {wanted}; it has {', '.join(map(repr, frame.columns))}. Call the column of the texts "
+            f"{column or TEXT}."
+        )
+    for row, text in enumerate(frame[found].fill_null("").str.strip_chars(), first_row):
+        yield f"{path.name}[{row}]", text
 
 
 def _paths(names: Sequence[str]) -> list[Path]:

@@ -278,8 +278,10 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 
 def _python_lines(run_directory: str, serving_input: str) -> str:
     use = f"predict({serving_input})" if serving_input else "print(predict.structured_input_signature)"
+    # Of a model that takes texts the tokenizer's operations are in a library of their own.
+    also = "import tensorflow_text\n" if serving_input.startswith("texts=") else ""
     return (
-        "import tensorflow as tf\n\n"
+        f"import tensorflow as tf\n{also}\n"
         f"servable = tf.saved_model.load({f'{run_directory}/servable'!r})\n"
         'predict = servable.signatures["serving_default"]\n'
         f"{use}  # label, probability, probabilities"

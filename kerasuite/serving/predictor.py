@@ -30,6 +30,9 @@ class Predictor:
     def __init__(self, path: str | Path):
         if not tf.saved_model.contains_saved_model(str(path)):
             raise InputError(f"{path} holds no SavedModel; expected the servable/ of a finished run.")
+        # Registers the operations of the tokenizers that are in exported models of texts.
+        import tensorflow_text  # noqa: F401
+
         # Held as long as the signatures are used: they do not keep its variables alive.
         self._loaded = tf.saved_model.load(str(path))
         signatures = self._loaded.signatures
