@@ -79,11 +79,12 @@ def fit_encoder(
     from kerasuite.training import fit, losses, precision
 
     num_classes, replicas = len(train.class_names), strategy.num_replicas_in_sync
+    head = transfer.head(base.model.output_shape[-1], num_classes, dropout=config.dropout)
 
     def build() -> keras.Model:
         network = encoders.copied(base.model)
         encoders.freeze_below(network, config.layers_tuned)
-        return transfer.joined([network], transfer.head(network.output_shape[-1], num_classes, dropout=config.dropout))
+        return transfer.joined([network], transfer.copied(head, in_policy=False))
 
     def plan(examples: Examples, times: int, shuffle: bool) -> lengths.LengthPlan:
         tokens = examples.inputs[prepare.encoded_column].lengths

@@ -36,8 +36,8 @@ class LengthPlan:
         lengths: tokens of each row, int (n,).
         max_tokens: of a batch, padding counted; a row longer than that is a batch of its own.
         max_rows: of a batch.
-        multiple: a batch has a multiple of so many rows, filled up with rows of weight 0, so that it can be shared
-            evenly.
+        multiple: a batch is filled up to a multiple of so many rows, with rows of weight 0, so that it can be shared
+            evenly. Which rows stand together does not depend on it.
 
     Example:
         >>> plan = LengthPlan(np.array([3, 9, 4, 12, 2]), max_tokens=12, max_rows=8, seed=0, shuffle=False)
@@ -69,7 +69,7 @@ class LengthPlan:
             rows = np.arange(1, min(self.max_rows, len(lengths) - start) + 1)
             fits = rows * lengths[start : start + len(rows)] <= self.max_tokens
             # A longer row makes all of its batch longer, so that what fits is a beginning.
-            start += max(int(fits.sum()) // self.multiple * self.multiple, min(self.multiple, len(rows)))
+            start += max(int(fits.sum()), 1)
             if start >= len(lengths):
                 return np.array(cuts, int)
             cuts.append(start)

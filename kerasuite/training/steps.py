@@ -35,8 +35,13 @@ class Steps:
 
     def distribute(self, dataset: tf.data.Dataset) -> tf.data.Dataset | tf.distribute.DistributedDataset:
         """The dataset, each batch cut into the replicas' shares."""
-        if self._strategy.num_replicas_in_sync == 1:
+        replicas = self._strategy.num_replicas_in_sync
+        if replicas == 1:
             return dataset
+        if tf.nest.flatten(dataset.element_spec)[0].shape[0] is None:
+            # Batches of unlike sizes are shared here: tf.distribute pairs rows of one with those of another.
+            shares = dataset.flat_map(partial(_shares, replicas))
+            return self._strategy.distribute_datasets_from_function(lambda context: shares)
         options = tf.data.Options()
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return self._strategy.experimental_distribute_dataset(dataset.with_options(options))
@@ -72,7 +77,8 @@ class Steps:
             if self.model.losses:
                 objective += tf.add_n(self.model.losses) / replicas.num_replicas_in_sync
         variables = [variable for _, group in self._groups for variable in group]
-        gradients = iter(tape.gradient(objective, [v.value for v in variables]))
+        # Of an embedding it comes by its rows: as many as the batch has tokens, where replicas must exchange one shape.
+        gradients = map(tf.convert_to_tensor, tape.gradient(objective, [v.value for v in variables]))
         for optimizer, group in self._groups:
             optimizer.apply([next(gradients) for _ in group], group)
         return self._sums(y, logits, losses, weight)
@@ -85,3 +91,10 @@ class Steps:
     def _sums(self, y, logits, losses, weight):
         columns = [tf.ones_like(weight), losses, *(measure(y, logits) for measure in self._measures.values())]
         return tf.stack([tf.reduce_sum(weight * column) for column in columns])
+
+
+def _shares(replicas: int, *batch: tf.Tensor) -> tf.data.Dataset:
+    """The share of each replica, one after another."""
+    return tf.data.Dataset.range(replicas).map(
+        lambda replica: tf.nest.map_structure(lambda column: column[replica::replicas], batch)
+    )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,11 +32,20 @@ def test_every_epoch_has_as_many_steps_as_the_plan_says(plan, epoch):
 
 
 @given(plans, st.integers(0, 5))
-def test_a_batch_keeps_to_its_tokens_its_rows_and_its_multiple(plan, epoch):
-    for rows in plan.epoch(epoch)[0]:
-        assert len(rows) <= max(plan.max_rows, plan.multiple)
+def test_a_batch_keeps_to_its_tokens_and_its_rows_but_for_what_fills_it_up(plan, epoch):
+    for rows, weights in zip(*plan.epoch(epoch)):
+        number = int(weights.sum())
+        assert number <= plan.max_rows
+        assert number == 1 or number * plan.lengths[rows].max() <= plan.max_tokens
         assert len(rows) % plan.multiple == 0
-        assert len(rows) == plan.multiple or len(rows) * plan.lengths[rows].max() <= plan.max_tokens
+        assert len(rows) - number < plan.multiple
+
+
+@given(plans, st.integers(0, 5))
+def test_which_rows_stand_together_does_not_depend_on_how_a_batch_is_shared(plan, epoch):
+    alone = replace(plan, multiple=1)
+    for rows, weights, own in zip(*plan.epoch(epoch), alone.epoch(epoch)[0], strict=True):
+        assert rows[weights == 1].tolist() == own.tolist()
 
 
 def test_a_plan_depends_on_seed_and_epoch_alone():

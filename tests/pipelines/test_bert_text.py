@@ -1,0 +1,291 @@
+"""bert_text from end to end on generated texts, with a tiny BERT of random weights."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tiny_bert
+
+import kerasuite
+from kerasuite import cli
+from kerasuite.commands import run
+from kerasuite.contracts import Examples
+from kerasuite.data import text
+from kerasuite.errors import InputError
+from kerasuite.pipelines import _texts, bert_text
+from kerasuite.training import fit
+
+GOOD, BAD, REST = (
+    ("good", "great", "fun"),
+    ("bad", "awful", "dull"),
+    ("a", "the", "film", "was", "plot", "cast", "very"),
+)
+
+
+def sentences(number, seed=0):
+    """Texts of unlike lengths, and the class of the only word in each that says it."""
+    rng = np.random.default_rng(seed)
+    for k in range(number):
+        name = ("pos", "neg")[k % 2]
+        words = [*rng.choice(REST, rng.integers(2, 14)), rng.choice(GOOD if name == "pos" else BAD)]
+        yield " ".join(rng.permutation(words)) + f" {k}", name
+
+
+def write_table(path, rows, names=("text", "label")):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny_bert.write(tmp_path_factory.mktemp("encoder") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("data") / "reviews.csv", [*sentences(120), ("", "pos"), ("film", "")])
+
+
+@pytest.fixture(scope="module")
+def config(table, checkpoint, tmp_path_factory):
+    return bert_text.Config(
+        data=(str(table),),
+        encoder=str(checkpoint),
+        test_fraction=0.2,
+        validation_fraction=0.2,
+        max_length=12,
+        batch_tokens=128,
+        batch_size=16,
+        epochs=3,
+        learning_rate=1e-2,
+        head_rate=1e-2,
+        precision="float32",
+        cache=str(tmp_path_factory.mktemp("cache")),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    return run.start("bert_text", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
+
+
+def train(config, folder):
+    splits = bert_text.load(config)
+    folder.mkdir(exist_ok=True)
+    return bert_text.train(config, splits.train, splits.validation, folder)
+
+
+def metrics_of(run_dir):
+    return json.loads((run_dir / "metrics.json").read_text())
+
+
+def test_the_run_leaves_its_files_and_no_checkpoint(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert {"words.png", "report.html", "metrics.json", "servable", "predictions.csv"} <= names
+    assert not names & {"checkpoints", "mistakes.png"}
+
+
+def test_the_numbers_are_of_every_test_text_and_of_the_exported_model(finished):
+    metrics = metrics_of(finished)
+    assert metrics["examples"] == {"train": 76, "validation": 20, "test": 24, "skipped": 2}
+    assert metrics["servable"]["checked"] == 24
+    assert metrics["servable"]["label_disagreements"] == 0
+    assert metrics["servable"]["max_difference"] < 1e-5
+    assert set(metrics["baselines"]) == {"majority", "logistic_regression_on_words"}
+    with open(finished / "confusion_matrix.csv") as file:
+        rows = list(csv.reader(file))[1:]
+    assert sum(int(cell) for row in rows for cell in row[1:]) == 24
+
+
+def test_the_report_names_what_was_skipped_and_what_was_cut(finished):
+    page = (finished / "report.html").read_text()
+    for words in ("reviews.csv[122]: no text", "reviews.csv[123]: no label", "over 12 tokens", "What the words did"):
+        assert words in page
+
+
+def test_the_words_that_say_the_class_are_learnt(config, tmp_path):
+    settings = replace(config, epochs=15, pooling="mean", max_length=24, patience=15)
+    assert train(settings, tmp_path / "run").history[-1]["val_accuracy"] >= 0.9
+
+
+@pytest.mark.parametrize("tuning", ["frozen", "last_1_layers"])
+def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
+    run_dir = run.start("bert_text", replace(config, tuning=tuning, output=str(tmp_path / "run")))
+    metrics = metrics_of(run_dir)
+    assert metrics["servable"]["max_difference"] < 1e-5
+    assert metrics["servable"]["checked"] == 24
+
+
+def test_what_is_not_tuned_keeps_its_weights(config, tmp_path):
+    before = bert_text.encoder(config).model
+    for tuning, changed in (("frozen", set()), ("last_1_layers", {2}), ("full", {0, 1, 2})):
+        after = train(replace(config, tuning=tuning), tmp_path / tuning).model.layers[1]
+        from kerasuite.models import encoders
+
+        depths = encoders.depths(before.trainable_variables)
+        moved = [np.abs(a - b).max() > 0 for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
+        assert {depth for depth, has_moved in zip(depths, moved) if has_moved} == changed
+
+
+def test_the_vectors_of_a_frozen_encoder_are_worked_out_once(config, tmp_path, monkeypatch):
+    frozen = replace(config, tuning="frozen", cache=str(tmp_path / "cache"))
+    first = train(frozen, tmp_path / "first")
+    monkeypatch.setattr(
+        "kerasuite.data.features._read", lambda *arguments: pytest.fail("A text passed the encoder again.")
+    )
+    again = train(frozen, tmp_path / "again")
+    for a, b in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_without_a_cache_the_frozen_tier_gives_the_same(config, tmp_path):
+    frozen = replace(config, tuning="frozen")
+    kept, not_kept = train(frozen, tmp_path / "a"), train(replace(frozen, cache_gb=0.0), tmp_path / "b")
+    for a, b in zip(kept.model.get_weights(), not_kept.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_one_device_and_two_give_the_same_losses(config, tmp_path, monkeypatch):
+    # Replicas draw their own dropout.
+    monkeypatch.setattr(bert_text, "encoder", without_dropout(bert_text.encoder))
+    alike = replace(config, dropout=0.0, batch_size=15)
+    histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
+    for one, two in zip(*histories, strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], 1e-4)
+        assert one["val_loss"] == pytest.approx(two["val_loss"], 1e-4)
+
+
+def without_dropout(encoder):
+    import keras
+
+    def made(config):
+        found = encoder(config)
+
+        def off(settings):
+            if isinstance(settings, dict):
+                return {key: 0.0 if key in ("dropout", "rate") else off(value) for key, value in settings.items()}
+            return [off(each) for each in settings] if isinstance(settings, list) else settings
+
+        copy = keras.Model.from_config(off(found.model.get_config()))
+        copy.set_weights(found.model.get_weights())
+        return replace(found, model=copy)
+
+    return made
+
+
+@pytest.mark.parametrize("tuning", ["full", "frozen"])
+def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, tmp_path, monkeypatch, tuning):
+    settings = replace(config, tuning=tuning)
+    whole = train(settings, tmp_path / "whole")
+    original, seen = fit._Run.epoch, []
+
+    def cut_off(self, *arguments):
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        seen.append(0)
+        original(self, *arguments)
+
+    monkeypatch.setattr(fit._Run, "epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "cut")
+    monkeypatch.undo()
+    again = train(settings, tmp_path / "cut")
+    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.history == whole.history
+
+
+def test_texts_are_predicted_from_the_command_line_and_from_tables_in_order(finished, tmp_path, capsys):
+    path = write_table(tmp_path / "new.csv", [("film was fun",), ("",), ("x" * 1_000_000,)], names=("text",))
+    assert cli.main(["predict", str(finished), str(path), "--text", "awful plot"]) == 0
+    shown = capsys.readouterr()
+    rows = list(csv.DictReader(shown.out.splitlines()))
+    assert [row["id"] for row in rows] == ["text[1]", "new.csv[2]", "new.csv[4]"]
+    assert "Skipped new.csv[3]: no text" in shown.err
+    predicted = kerasuite.load(finished).predictor(["awful plot", "film was fun"])
+    assert [row["prediction"] for row in rows[:2]] == [name for name, _ in predicted]
+
+
+def test_the_exported_model_loads_where_only_tensorflow_is(finished, tmp_path):
+    code = (
+        "import sys, tensorflow as tf, tensorflow_text\n"
+        f"loaded = tf.saved_model.load({str(finished / 'servable')!r})\n"
+        "said = loaded.signatures['serving_default'](texts=tf.constant(['film was great', '']))\n"
+        "assert 'keras_hub' not in sys.modules and 'kerasuite' not in sys.modules\n"
+        "print(said['probabilities'].numpy().tolist())"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    predictor = kerasuite.load(finished).predictor
+    np.testing.assert_allclose(json.loads(found.stdout), predictor.probabilities(["film was great", ""]), atol=1e-6)
+
+
+def test_other_labelled_texts_are_evaluated_and_those_trained_on_are_named(finished, table, tmp_path, capsys):
+    other = write_table(tmp_path / "other.csv", [*sentences(20, seed=1), *list(sentences(120))[:4]])
+    assert cli.main(["evaluate", str(finished), "--data", str(other), "--output", str(tmp_path / "report")]) == 0
+    said = capsys.readouterr()
+    assert metrics_of(tmp_path / "report")["examples"]["test"] == 24
+    assert "of these 24 texts are exactly or nearly among those that the model was trained on" in said.err
+
+
+def test_the_kept_model_is_the_one_that_was_served(finished, config):
+    kept = kerasuite.load(finished)
+    prepare = bert_text.preparation(config, bert_text.encoder(config))
+    texts = ["film was great", "very dull plot"]
+    in_python = _texts.answers(prepare, kept.model, Examples({"text": np.array(texts, object)}))
+    np.testing.assert_allclose(in_python, kept.predictor.probabilities([t.encode() for t in texts]), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"max_length": 2},
+        {"learning_rate": 0.0},
+        {"layer_decay": 1.5},
+        {"dropout": 1.0},
+        {"cache_gb": -1.0},
+        {"tuning": "some"},
+        {"tuning": "last_0_layers"},
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_its_flag(config, changes):
+    name, *_ = changes
+    with pytest.raises(InputError, match="--" + name.replace("_", "-")):
+        replace(config, **changes)
+
+
+def test_what_does_not_exist_is_refused_with_what_does(config, tmp_path):
+    for changes, words in (
+        ({"encoder": "nowhere"}, "minilm"),
+        ({"data": ("nowhere.csv",)}, "reviews_sample"),
+        ({"tuning": "last_9_layers"}, "has 2 layers"),
+        ({"text_column": "words"}, "'text', 'label'"),
+    ):
+        with pytest.raises(InputError, match=words):
+            train(replace(config, **changes), tmp_path / "run")
+
+
+def test_copies_in_train_and_test_are_named_also_with_a_word_changed(config, tmp_path):
+    long = " ".join(f"word{k}" for k in range(30))
+    rows = [
+        *((text, name, "train") for text, name in sentences(40)),
+        *((text, name, "test") for text, name in sentences(20, 9)),
+    ]
+    rows += [(long, "pos", "train"), (f"{long} more", "pos", "test"), (rows[0][0], rows[0][1], "test")]
+    path = write_table(tmp_path / "a.csv", rows, ("text", "label", "split"))
+    warnings = " ".join(bert_text.load(replace(config, data=(str(path),))).warnings)
+    assert "a.csv[63] ~ a.csv[62]" in warnings
+    assert "a.csv[64] = a.csv[2]" in warnings
+
+
+def test_lengths_before_the_cut_are_counted(config):
+    splits = bert_text.load(config)
+    prepare = bert_text.preparation(config, bert_text.encoder(config))
+    found = text.tokenised(splits.test, prepare)
+    assert found.inputs["token_ids"].lengths.max() == 12
+    assert found.facts["num_tokens"].max() > 12
