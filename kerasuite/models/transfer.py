@@ -29,6 +29,8 @@ def pooled(backbone: keras.Model) -> keras.Model:
 def head(num_features: int, num_classes: int, *, dropout: float = 0.2) -> keras.Model:
     """Features (batch, num_features), brought to a common scale, to logits (batch, num_classes).
 
+    To be trained as `copied` makes it, which keeps the scale as it is.
+
     Args:
         dropout: share of the features dropped.
 
