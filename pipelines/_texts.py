@@ -62,6 +62,15 @@ def inputs(
         yield [(name, text.encode("utf-8", "replace")) for name, text in some if text], bad
 
 
+def vocabulary(path: Path, size: int, train: Examples | None) -> list[str]:
+    """The pieces of words that a run's texts are made of: learnt from the training texts once, then read."""
+    from kerasuite.data import text
+
+    if not path.is_file():
+        run_directory.write(path, "".join(f"{piece}\n" for piece in text.learnt_pieces(train, size)))
+    return path.read_text("utf-8").splitlines()
+
+
 def fit_encoder(
     config: config.Settings,
     base: Encoder,

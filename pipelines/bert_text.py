@@ -46,7 +46,16 @@ class Config(config.Settings):
     label_column: str | None = None
     """Column of the labels; guessed, and said, if not given."""
     encoder: str = "minilm"
-    """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, or a folder of one or of a Hugging Face checkpoint."""
+    """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, a folder of one or of a Hugging Face checkpoint; or from
+    random weights and with a vocabulary of the training texts small (KerasHub's BERT) or transformer (our own)."""
+    dim: int = 128
+    """Width of small and transformer."""
+    num_layers: int = 2
+    """Layers of small and transformer."""
+    num_heads: int = 2
+    """Attention heads of small and transformer."""
+    vocabulary_size: int = 8000
+    """Most pieces of words in the vocabulary of small and transformer."""
     pooling: Literal["auto", "mean", "first"] = "auto"
     """How the states of a text's tokens become one vector: their mean, or the first one's; auto as the encoder was
     trained."""
@@ -84,6 +93,9 @@ class Config(config.Settings):
         for name in ("max_length", "batch_tokens"):
             if getattr(self, name) < 3:
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least 3.")
+        for name, least in (("dim", 2), ("num_layers", 1), ("num_heads", 1), ("vocabulary_size", 100)):
+            if getattr(self, name) < least:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least {least}.")
         for name in ("learning_rate", "head_rate"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be over 0.")
@@ -126,11 +138,22 @@ def load(config: Config) -> Splits:
     return replace(whole, warnings=(*whole.warnings, *duplicates.warnings(whole, near=True)))
 
 
-def encoder(config: Config) -> Encoder:
-    """The pretrained encoder, ending in one vector a text."""
+def encoder(config: Config, run_dir: Path, train: Examples | None = None) -> Encoder:
+    """The encoder, ending in one vector a text; one from random weights takes the vocabulary of the training texts.
+
+    Args:
+        train: the training texts; not needed once the run has its vocabulary.
+    """
+    import keras
+
     from kerasuite.models import encoders
 
-    return encoders.load(config.encoder, config.pooling)
+    if config.encoder not in encoders.FROM_SCRATCH:
+        return encoders.load(config.encoder, config.pooling)
+    pieces = _texts.vocabulary(run_dir / run_directory.VOCABULARY, config.vocabulary_size, train)
+    sizes = {name: getattr(config, name) for name in ("dim", "num_layers", "num_heads")}
+    keras.utils.set_random_seed(config.seed)
+    return encoders.from_scratch(config.encoder, pieces, longest=max(config.max_length, 8), **sizes)
 
 
 def preparation(config: Config, encoder: Encoder) -> TextPreparation:
@@ -151,7 +174,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     strategy = devices.strategy(config.devices)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)
-    base = encoder(config)
+    base = encoder(config, run_dir, train)
     run_directory.require_same(run_dir, "encoder", base.digest)
     prepare = preparation(config, base)
     train, validation = (text.tokenised(part, prepare) for part in (train, validation))
@@ -162,9 +185,9 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     return _texts.fit_encoder(config, base, prepare, train, validation, run_dir, strategy)
 
 
-def task(config: Config) -> Task:
+def task(config: Config, run_dir: Path) -> Task:
     """What scoring and the report need to know of this pipeline."""
-    base = encoder(config)
+    base = encoder(config, run_dir)
     prepare = preparation(config, base)
     return Task(
         "bert_text",
@@ -191,7 +214,7 @@ def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from strings, and write the report; metrics.json comes last."""
-    return _classification.finish(task(config), fitted, splits, run_dir, seconds)
+    return _classification.finish(task(config, run_dir), fitted, splits, run_dir, seconds)
 
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
@@ -201,7 +224,7 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
 
 def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled texts."""
-    return _classification.evaluate(task(config), run_dir, data, folder)
+    return _classification.evaluate(task(config, run_dir), run_dir, data, folder)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from kerasuite.contracts import Examples, Ragged
+from kerasuite.errors import InputError
 
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TEXT, TOKEN_IDS, NUM_TOKENS = "text", "token_ids", "num_tokens"
 BATCH_SIZE = 256
 LIMIT_BYTES = 2**30
@@ -37,6 +39,27 @@ class Vocabulary:
     pad: int
     longest: int
     key: str = ""
+
+
+def learnt_pieces(examples: Examples, size: int) -> list[str]:
+    """A vocabulary for WordPiece learnt from texts, lower case, with at most so many pieces; padding is the first.
+
+    Raises:
+        InputError: the texts have too little in them to learn from.
+    """
+    import keras_hub
+
+    texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
+    try:
+        return keras_hub.tokenizers.compute_word_piece_vocabulary(
+            texts, size, lowercase=True, strip_accents=True, reserved_tokens=list(SPECIAL)
+        )
+    # Its search for a threshold ends in errors of its own where there are hardly any words.
+    except (ValueError, IndexError, RuntimeError) as fault:
+        raise InputError(
+            f"No vocabulary of {size} pieces can be learnt from {len(examples):,} training texts: {fault}. Pass "
+            "another --vocabulary-size, or --encoder minilm."
+        ) from fault
 
 
 class WordPiece(tf.Module):

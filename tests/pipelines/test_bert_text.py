@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +115,20 @@ def test_the_words_that_say_the_class_are_learnt(config, tmp_path):
     assert train(settings, tmp_path / "run").history[-1]["val_accuracy"] >= 0.9
 
 
+@pytest.mark.parametrize("kind", ["small", "transformer"])
+def test_an_encoder_from_random_weights_learns_its_vocabulary_from_the_training_texts(config, tmp_path, kind):
+    sizes = {"dim": 16, "vocabulary_size": 120, "max_length": 24, "learning_rate": 3e-3, "epochs": 8, "patience": 8}
+    settings = replace(config, encoder=kind, **sizes, output=str(tmp_path / "run"))
+    run_dir = run.start("bert_text", settings)
+    pieces = (run_dir / "vocabulary.txt").read_text().splitlines()
+    assert pieces[:4] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    assert {"good", "awful", "film"} <= set(pieces)
+    metrics = metrics_of(run_dir)
+    assert metrics["servable"]["max_difference"] < 1e-5
+    assert metrics["test"]["accuracy"]["value"] > 0.8
+    assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
+
+
 @pytest.mark.parametrize("tuning", ["frozen", "last_1_layers"])
 def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
     run_dir = run.start("bert_text", replace(config, tuning=tuning, output=str(tmp_path / "run")))
@@ -123,7 +138,7 @@ def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
 
 
 def test_what_is_not_tuned_keeps_its_weights(config, tmp_path):
-    before = bert_text.encoder(config).model
+    before = bert_text.encoder(config, Path()).model
     for tuning, changed in (("frozen", set()), ("last_1_layers", {2}), ("full", {0, 1, 2})):
         after = train(replace(config, tuning=tuning), tmp_path / tuning).model.layers[1]
         from kerasuite.models import encoders
@@ -164,8 +179,8 @@ def test_one_device_and_two_give_the_same_losses(config, tmp_path, monkeypatch):
 def without_dropout(encoder):
     import keras
 
-    def made(config):
-        found = encoder(config)
+    def made(*arguments):
+        found = encoder(*arguments)
 
         def off(settings):
             if isinstance(settings, dict):
@@ -235,7 +250,7 @@ def test_other_labelled_texts_are_evaluated_and_those_trained_on_are_named(finis
 
 def test_the_kept_model_is_the_one_that_was_served(finished, config):
     kept = kerasuite.load(finished)
-    prepare = bert_text.preparation(config, bert_text.encoder(config))
+    prepare = bert_text.preparation(config, bert_text.encoder(config, Path()))
     texts = ["film was great", "very dull plot"]
     in_python = _texts.answers(prepare, kept.model, Examples({"text": np.array(texts, object)}))
     np.testing.assert_allclose(in_python, kept.predictor.probabilities([t.encode() for t in texts]), atol=1e-5)
@@ -251,6 +266,8 @@ def test_the_kept_model_is_the_one_that_was_served(finished, config):
         {"cache_gb": -1.0},
         {"tuning": "some"},
         {"tuning": "last_0_layers"},
+        {"dim": 1},
+        {"vocabulary_size": 10},
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_its_flag(config, changes):
@@ -285,7 +302,7 @@ def test_copies_in_train_and_test_are_named_also_with_a_word_changed(config, tmp
 
 def test_lengths_before_the_cut_are_counted(config):
     splits = bert_text.load(config)
-    prepare = bert_text.preparation(config, bert_text.encoder(config))
+    prepare = bert_text.preparation(config, bert_text.encoder(config, Path()))
     found = text.tokenised(splits.test, prepare)
     assert found.inputs["token_ids"].lengths.max() == 12
     assert found.facts["num_tokens"].max() > 12

