@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,10 @@ def fit_encoder(
 
     def build() -> keras.Model:
         network = encoders.copied(base.model)
-        encoders.freeze_below(network, config.layers_tuned)
+        if config.tuning == "lora":
+            encoders.add_lora(network, config.lora_rank)
+        else:
+            encoders.freeze_below(network, config.layers_tuned)
         return transfer.joined([network], transfer.copied(head, in_policy=False))
 
     def plan(examples: Examples, times: int, shuffle: bool) -> lengths.LengthPlan:
@@ -109,7 +113,7 @@ def fit_encoder(
         run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
     )
     keras.utils.set_random_seed(config.seed)
-    return fit.fit(
+    fitted = fit.fit(
         build,
         training,
         batches.training(validation, prepare, plan(validation, 4, shuffle=False), epochs=1),
@@ -124,6 +128,10 @@ def fit_encoder(
         patience=config.patience,
         checkpoint_seconds=config.checkpoint_seconds,
     )
+    if config.tuning != "lora":
+        return fitted
+    *_, network, head = fitted.model.layers
+    return replace(fitted, model=transfer.joined([encoders.merged(base.model, network)], head))
 
 
 def rate_groups(config: config.Settings, total_steps: int, model: keras.Model) -> list[tuple[Any, Sequence[Any]]]:
@@ -159,8 +167,6 @@ def fit_head(
     strategy: tf.distribute.Strategy,
 ) -> Fitted:
     """Run the encoder once over every text, and train a head on the vectors."""
-    from dataclasses import replace
-
     import keras
 
     from kerasuite.data import batches

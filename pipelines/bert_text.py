@@ -62,7 +62,10 @@ class Config(config.Settings):
     max_length: int = 128
     """Tokens of a text at most; what is longer is cut, and counted."""
     tuning: str = "full"
-    """full, frozen (the encoder runs once over each text, and a head is trained on its vectors), or last_N_layers."""
+    """full, last_N_layers, lora (narrow matrices beside the attention's queries and values), or frozen (the encoder
+    runs once over each text, and a head is trained on its vectors)."""
+    lora_rank: int = 8
+    """Width of lora's matrices."""
     batch_tokens: int = 2048
     """Tokens a step at most, padding counted; a batch holds texts of like lengths."""
     batch_size: int = 128
@@ -93,7 +96,13 @@ class Config(config.Settings):
         for name in ("max_length", "batch_tokens"):
             if getattr(self, name) < 3:
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least 3.")
-        for name, least in (("dim", 2), ("num_layers", 1), ("num_heads", 1), ("vocabulary_size", 100)):
+        for name, least in (
+            ("dim", 2),
+            ("num_layers", 1),
+            ("num_heads", 1),
+            ("vocabulary_size", 100),
+            ("lora_rank", 1),
+        ):
             if getattr(self, name) < least:
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least {least}.")
         for name in ("learning_rate", "head_rate"):
@@ -111,16 +120,16 @@ class Config(config.Settings):
 
     @property
     def layers_tuned(self) -> int | None:
-        """How many of the encoder's last layers are trained; None for all of it."""
+        """How many of the encoder's last layers are trained; None where that is not the question."""
         return _layers_tuned(self.tuning)
 
 
 def _layers_tuned(tuning: str) -> int | None:
-    if tuning in ("full", "frozen"):
-        return None if tuning == "full" else 0
+    if tuning in ("full", "lora", "frozen"):
+        return 0 if tuning == "frozen" else None
     match = re.fullmatch(r"last_([1-9]\d*)_layers", tuning)
     if not match:
-        raise InputError(f"--tuning is {tuning}; expected full, frozen, or last_N_layers, such as last_2_layers.")
+        raise InputError(f"--tuning is {tuning}; expected full, lora, frozen, or last_N_layers, such as last_2_layers.")
     return int(match[1])
 
 

@@ -192,6 +192,36 @@ def freeze_below(model: keras.Model, layers: int | None) -> None:
         variable.trainable = depth > max(found) - layers
 
 
+def add_lora(model: keras.Model, rank: int) -> None:
+    """Leave to be trained only a product of two narrow matrices beside each query and value of the attention.
+
+    Hu et al. (2021), LoRA, arXiv:2106.09685, section 4.2; by Keras's own `enable_lora`.
+    """
+    for layer in _adapted(model).values():
+        layer.enable_lora(rank)
+    for variable in model.variables:
+        variable.trainable = "lora_" in variable.path
+
+
+def merged(plain: keras.Model, adapted: keras.Model) -> keras.Model:
+    """A copy of the plain model with the products of the adapted one added to what they stand beside."""
+    copy = copied(plain)
+    kernels = {layer.path: keras.ops.convert_to_numpy(layer.kernel) for layer in _adapted(adapted).values()}
+    for path, layer in _adapted(copy).items():
+        layer.kernel.assign(kernels[path])
+    return copy
+
+
+def _adapted(model: keras.Model) -> dict[str, keras.layers.Layer]:
+    """The layers of queries and of values, by their paths."""
+    every = model._flatten_layers()
+    return {
+        layer.path: layer
+        for layer in every
+        if isinstance(layer, keras.layers.EinsumDense) and layer.name in ("query", "value")
+    }
+
+
 def depths(variables: Sequence[keras.Variable]) -> list[int]:
     """How deep each variable lies: 0 in the embeddings, then block by block; what follows the last counts to it.
 

@@ -129,7 +129,7 @@ def test_an_encoder_from_random_weights_learns_its_vocabulary_from_the_training_
     assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
 
 
-@pytest.mark.parametrize("tuning", ["frozen", "last_1_layers"])
+@pytest.mark.parametrize("tuning", ["frozen", "last_1_layers", "lora"])
 def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
     run_dir = run.start("bert_text", replace(config, tuning=tuning, output=str(tmp_path / "run")))
     metrics = metrics_of(run_dir)
@@ -146,6 +146,19 @@ def test_what_is_not_tuned_keeps_its_weights(config, tmp_path):
         depths = encoders.depths(before.trainable_variables)
         moved = [np.abs(a - b).max() > 0 for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
         assert {depth for depth, has_moved in zip(depths, moved) if has_moved} == changed
+
+
+def test_lora_changes_queries_and_values_alone_and_leaves_a_plain_encoder(config, tmp_path):
+    before = bert_text.encoder(config, Path()).model
+    after = train(replace(config, tuning="lora", learning_rate=0.1), tmp_path / "run").model.layers[1]
+    paths = [weight.path for weight in before.weights]
+    assert paths == [weight.path for weight in after.weights]
+    moved = {
+        path
+        for path, a, b in zip(paths, before.get_weights(), after.get_weights(), strict=True)
+        if np.abs(a - b).max() > 1e-4
+    }
+    assert moved == {path for path in paths if path.endswith(("query/kernel", "value/kernel"))}
 
 
 def test_the_vectors_of_a_frozen_encoder_are_worked_out_once(config, tmp_path, monkeypatch):
@@ -267,6 +280,7 @@ def test_the_kept_model_is_the_one_that_was_served(finished, config):
         {"tuning": "some"},
         {"tuning": "last_0_layers"},
         {"dim": 1},
+        {"lora_rank": 0},
         {"vocabulary_size": 10},
     ],
 )
