@@ -41,11 +41,11 @@ def raw(examples: Examples) -> list[bytes]:
 
 def answers(prepare: TextPreparation, model: keras.Model, examples: Examples) -> np.ndarray:
     """What a model in Python says of texts, float32 (rows, classes)."""
-    from kerasuite.data import batches, lengths, text
+    from kerasuite.data import batches, text
     from kerasuite.evaluation import predict
 
     examples = text.tokenised(examples, prepare)
-    order = lengths.longest_first(examples)
+    order = np.argsort(-text.lengths_of(examples, prepare), kind="stable")
     found = predict.probabilities(model, batches.inference(examples.take(order), prepare, BATCH_SIZE))
     return found[np.argsort(order)]
 
@@ -84,7 +84,7 @@ def fit_encoder(
     """Train a new head and what the settings name of the encoder, on batches of like lengths."""
     import keras
 
-    from kerasuite.data import batches, lengths
+    from kerasuite.data import batches, lengths, text
     from kerasuite.models import encoders, transfer
     from kerasuite.training import fit, losses, precision
 
@@ -100,9 +100,13 @@ def fit_encoder(
         return transfer.joined([network], transfer.copied(head, in_policy=False))
 
     def plan(examples: Examples, times: int, shuffle: bool) -> lengths.LengthPlan:
-        tokens = examples.inputs[prepare.encoded_column].lengths
         return lengths.LengthPlan(
-            tokens, times * config.batch_tokens, times * config.batch_size, config.seed, shuffle, replicas
+            text.lengths_of(examples, prepare),
+            times * config.batch_tokens,
+            times * config.batch_size,
+            config.seed,
+            shuffle,
+            replicas,
         )
 
     planned = plan(train, 1, shuffle=True)
@@ -217,17 +221,24 @@ def frozen_network(config: config.Settings, base: Encoder, prepare: TextPreparat
     arithmetic = run_directory.remember(
         run_dir,
         "precision of the frozen encoder",
-        lambda: frozen.choose(config.precision, base.model, tf.fill([BATCH_SIZE, 32], base.start)),
+        lambda: frozen.choose(config.precision, base.model, _some_texts(base)),
     )
     key = f"{__version__} {tf.__version__} {base.digest} {prepare.max_length} {arithmetic['used']}"
     return Network(frozen.forward(base.model, arithmetic["used"]), base.model.output_shape[1:], key)
 
 
+def _some_texts(base: Encoder) -> tf.Tensor:
+    """A batch to measure an encoder with."""
+    import tensorflow as tf
+
+    return tf.fill([BATCH_SIZE], "a text " * 16) if base.takes_strings else tf.fill([BATCH_SIZE, 32], base.start)
+
+
 def vectors(config: config.Settings, examples: Examples, prepare: TextPreparation, network) -> np.ndarray:
     """What the network says of every text, float32 (n, dim): from the cache where there is room."""
-    from kerasuite.data import features, lengths
+    from kerasuite.data import features, text
 
-    order = lengths.longest_first(examples)
+    order = np.argsort(-text.lengths_of(examples, prepare), kind="stable")
     some, column = examples.take(order), None
     if config.cache_gb:
         folder = Path(config.cache).expanduser() if config.cache else features.default_folder()

@@ -20,7 +20,7 @@ from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._texts import inputs
 
 if TYPE_CHECKING:
-    from kerasuite.data.text import TextPreparation
+    from kerasuite.data.text import TextPreparation, WholeTexts
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
@@ -46,8 +46,9 @@ class Config(config.Settings):
     label_column: str | None = None
     """Column of the labels; guessed, and said, if not given."""
     encoder: str = "minilm"
-    """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, a folder of one or of a Hugging Face checkpoint; or from
-    random weights and with a vocabulary of the training texts small (KerasHub's BERT) or transformer (our own)."""
+    """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, a folder of one or of a Hugging Face checkpoint, a
+    TensorFlow Hub URL or SavedModel folder; or from random weights, with a vocabulary of the training texts, small
+    (KerasHub's BERT) or transformer (our own)."""
     dim: int = 128
     """Width of small and transformer."""
     num_layers: int = 2
@@ -165,10 +166,12 @@ def encoder(config: Config, run_dir: Path, train: Examples | None = None) -> Enc
     return encoders.from_scratch(config.encoder, pieces, longest=max(config.max_length, 8), **sizes)
 
 
-def preparation(config: Config, encoder: Encoder) -> TextPreparation:
-    """What makes token ids of texts for the encoder."""
-    from kerasuite.data.text import TextPreparation, Vocabulary, WordPiece
+def preparation(config: Config, encoder: Encoder) -> TextPreparation | WholeTexts:
+    """What makes token ids of texts for the encoder; nothing, where it does that by itself."""
+    from kerasuite.data.text import TextPreparation, Vocabulary, WholeTexts, WordPiece
 
+    if encoder.takes_strings:
+        return WholeTexts()
     tokenize = encoder.tokenizer if encoder.pieces is None else WordPiece(encoder.pieces, encoder.lowercase)
     vocabulary = Vocabulary(tokenize, encoder.start, encoder.end, encoder.pad, encoder.longest)
     return TextPreparation(vocabulary, config.max_length)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kerasuite.contracts import Examples, Ragged
-
 # Lengths count as equal where they are rounded up to the same number: at most an eighth of a batch is padding.
 _FINEST, _SHARE = 4, 8
 
@@ -88,9 +86,3 @@ class LengthPlan:
             np.repeat(np.array([1, 0], np.float32), [len(rows), missing]) for rows, missing in zip(batches, short)
         ]
         return indices, weights
-
-
-def longest_first(examples: Examples) -> np.ndarray:
-    """Positions of the rows, those with the most tokens first: batches of such rows have little padding."""
-    (column,) = (column for column in examples.inputs.values() if isinstance(column, Ragged))
-    return np.argsort(-column.lengths, kind="stable")

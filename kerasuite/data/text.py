@@ -125,12 +125,41 @@ class TextPreparation(tf.Module):
         return self.collate(self.ids(raw)[0])
 
 
-def tokenised(examples: Examples, prepare: TextPreparation, limit_bytes: int = LIMIT_BYTES) -> Examples:
+class WholeTexts(tf.Module):
+    """Texts as they are, for an encoder that makes token ids by itself."""
+
+    encoded_column, max_length = TEXT, 2**31 - 1
+
+    def is_encoded(self, examples: Examples) -> bool:
+        """There is nothing to encode."""
+        return True
+
+    def encode(self, row: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The text, a string."""
+        return row[TEXT]
+
+    def collate(self, rows: tf.Tensor) -> tf.Tensor:
+        """Strings (batch,), as they are."""
+        return rows
+
+    serve_batch = collate
+
+
+def lengths_of(examples: Examples, prepare: TextPreparation | WholeTexts) -> np.ndarray:
+    """Tokens of each tokenised text as it is trained on, int (n,)."""
+    return np.minimum(examples.facts[NUM_TOKENS], prepare.max_length)
+
+
+def tokenised(examples: Examples, prepare: TextPreparation | WholeTexts, limit_bytes: int = LIMIT_BYTES) -> Examples:
     """The examples with token ids in place of texts; how many tokens each had before the cut becomes a fact.
 
     Args:
+        prepare: of whole texts, the texts stay, and their words are counted.
         limit_bytes: ids that take more lie in a temporary file, not in memory.
     """
+    if isinstance(prepare, WholeTexts):
+        words = np.array([len(text.split()) + 2 for text in examples.inputs[TEXT]], np.int32)
+        return replace(examples, facts=examples.facts | {NUM_TOKENS: words})
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
     batches = texts.map(prepare.ids, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
     lengths, counts = [], []

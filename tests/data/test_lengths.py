@@ -4,8 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasuite.contracts import Examples, Ragged
-from kerasuite.data.lengths import LengthPlan, longest_first, rounded
+from kerasuite.data.lengths import LengthPlan, rounded
 
 LENGTHS = st.lists(st.integers(0, 200), min_size=1, max_size=120).map(np.array)
 plans = st.builds(
@@ -73,8 +72,3 @@ def test_rounding_adds_at_most_an_eighth_or_three():
     added = rounded(lengths) - lengths
     assert added.min() == 0
     assert np.all(added <= np.maximum(lengths / 8, 3))
-
-
-def test_the_longest_rows_come_first_and_equal_ones_in_their_order():
-    examples = Examples({"token_ids": Ragged.of([[1], [1, 2, 3], [4], []])})
-    assert longest_first(examples).tolist() == [1, 0, 2, 3]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import text_modules
 import tiny_bert
 
 import kerasuite
@@ -320,3 +321,15 @@ def test_lengths_before_the_cut_are_counted(config):
     found = text.tokenised(splits.test, prepare)
     assert found.inputs["token_ids"].lengths.max() == 12
     assert found.facts["num_tokens"].max() > 12
+
+
+@pytest.mark.parametrize("tuning", ["full", "frozen"])
+@pytest.mark.parametrize("kind", ["strings", "ids"])
+def test_a_saved_model_that_reads_texts_is_an_encoder_too(config, tmp_path, kind, tuning):
+    module = getattr(text_modules, kind)(tmp_path / "module")
+    settings = replace(config, encoder=str(module), tuning=tuning, learning_rate=0.1, output=str(tmp_path / "run"))
+    run_dir = run.start("bert_text", settings)
+    metrics = metrics_of(run_dir)
+    assert metrics["servable"]["checked"] == 24
+    assert metrics["servable"]["max_difference"] < 1e-5
+    assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
