@@ -1,0 +1,172 @@
+"""Numbers of a classifier whose rows may be of several classes, or of none: labels and answers are 0 or 1 a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars
+
+from kerasuite.errors import InputError
+from kerasuite.evaluation.confusion import class_estimates, ratio
+from kerasuite.evaluation.drawing import drawing, literal
+from kerasuite.evaluation.intervals import Estimate, bootstrap, wilson
+
+THRESHOLD = 0.5
+SMALLEST_PROBABILITY = 1e-7
+MOST_MATRICES, COLUMNS = 12, 4
+
+
+def answers(probabilities: np.ndarray) -> np.ndarray:
+    """Which classes are said of each row: bool (n, classes), at a probability of one half or more."""
+    return np.asarray(probabilities) >= THRESHOLD
+
+
+def micro_f1(labels: np.ndarray, said: np.ndarray) -> float:
+    """Twice what was said rightly, over all that was said and all that is so; NaN where nothing was said or is so.
+
+    Args:
+        labels, said: 0 or 1, (n, classes).
+
+    Example:
+        >>> micro_f1(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [0, 1]]))  # 2 * 2 / (3 + 3)
+        0.666...
+    """
+    return float(ratio(2 * np.sum(labels * said), np.sum(labels) + np.sum(said)))
+
+
+def macro_f1(labels: np.ndarray, said: np.ndarray) -> float:
+    """The mean F1 of the classes that are so or were said anywhere.
+
+    Example:
+        >>> macro_f1(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [0, 1]]))  # (2/3 + 2/3) / 2
+        0.666...
+    """
+    found = ratio(2 * np.sum(labels * said, axis=0), np.sum(labels, axis=0) + np.sum(said, axis=0))
+    return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else np.nan
+
+
+def multilabel_metrics(
+    labels: np.ndarray, probabilities: np.ndarray, *, groups: np.ndarray | None = None, seed: int = 0
+) -> dict[str, Estimate]:
+    """Every number of such a classifier's test set, each with its 95 % interval.
+
+    Args:
+        labels: 0 or 1, (n, classes); probabilities: (n, classes), of each class by itself.
+        groups: array (n,), what belongs together.
+
+    Returns:
+        micro_f1, macro_f1, exact_match_accuracy (rows with all classes right), log_loss (mean over rows and classes).
+    """
+    labels, probabilities = check(labels, probabilities)
+    said, n = answers(probabilities).astype(np.int64), len(labels)
+    exact = (said == labels).all(axis=1)
+    likely = np.clip(np.where(labels > 0, probabilities, 1 - probabilities), SMALLEST_PROBABILITY, 1)
+    losses = -np.log(likely).mean(axis=1)
+
+    def resample(statistic) -> Estimate:
+        return bootstrap(statistic, n, groups=groups, seed=seed)
+
+    return {
+        "micro_f1": resample(lambda rows: micro_f1(labels[rows], said[rows])),
+        "macro_f1": resample(lambda rows: macro_f1(labels[rows], said[rows])),
+        "exact_match_accuracy": wilson(int(exact.sum()), n)
+        if groups is None
+        else resample(lambda rows: exact[rows].mean()),
+        "log_loss": resample(lambda rows: losses[rows].mean()),
+    }
+
+
+def check(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The two as arrays, int64 and float64.
+
+    Raises:
+        InputError: no rows, unequal shapes, or values that are no labels or no probabilities.
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, np.float64)
+    if labels.ndim != 2 or labels.shape != probabilities.shape or not len(labels):
+        raise InputError(
+            f"Labels have the shape {labels.shape}, probabilities {probabilities.shape}: expected (rows, classes) of "
+            "both, at least one row."
+        )
+    if not np.isin(labels, (0, 1)).all():
+        raise InputError("Labels of several classes are 0 or 1 for each class.")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise InputError("Probabilities lie outside 0 to 1. If these are logits, apply a sigmoid first.")
+    return labels.astype(np.int64), probabilities
+
+
+def class_rows(
+    labels: np.ndarray, said: np.ndarray, class_names: Sequence[str], groups: np.ndarray | None = None
+) -> list[list[Any]]:
+    """A row each class: its name, precision, recall and F1 with their intervals, and how many rows are of it."""
+    rows = []
+    for k, name in enumerate(class_names):
+        found = class_estimates(labels[:, k].astype(int), said[:, k].astype(int), 2, groups=groups)
+        rows.append([name, *(found[measure][1] for measure in ("precision", "recall", "f1")), int(labels[:, k].sum())])
+    return rows
+
+
+@dataclass
+class LabelMatricesDisplay:
+    """A confusion matrix for each class: whether a row is of it (rows), and whether that was said (columns).
+
+    Args:
+        matrices: int array (classes, 2, 2).
+        class_names: one a class.
+    """
+
+    matrices: np.ndarray
+    class_names: Sequence[str]
+
+    @classmethod
+    def from_predictions(cls, labels: np.ndarray, said: np.ndarray, class_names: Sequence[str]) -> LabelMatricesDisplay:
+        """Count.
+
+        Args:
+            labels, said: 0 or 1, (n, classes).
+        """
+        labels, said = np.asarray(labels, bool), np.asarray(said, bool)
+        counts = [
+            [(~labels & ~said).sum(0), (~labels & said).sum(0)],
+            [(labels & ~said).sum(0), (labels & said).sum(0)],
+        ]
+        return cls(np.moveaxis(np.array(counts), 2, 0), tuple(class_names))
+
+    def frame(self) -> polars.DataFrame:
+        """One row a class: its name and the four counts."""
+        cells = self.matrices.reshape(-1, 4)
+        names = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+        return polars.DataFrame({"class": list(self.class_names)} | {name: cells[:, k] for k, name in enumerate(names)})
+
+    def plot(self, ax: Any = None, *, normalize: bool = False) -> LabelMatricesDisplay:
+        """Draw a matrix for each class, of many for the twelve with the most rows.
+
+        Args:
+            ax: a Figure to fill, or None for a new one.
+            normalize: shares of each true state instead of counts.
+        """
+        support = self.matrices[:, 1].sum(axis=1)
+        shown = np.sort(np.argsort(-support, kind="stable")[:MOST_MATRICES])
+        columns = min(COLUMNS, len(shown))
+        lines = -(-len(shown) // columns)
+        with drawing(ax, (2.3 * columns, 2.5 * lines)) as place:
+            axes = place.subplots(lines, columns, squeeze=False)
+            for panel in axes.flat[len(shown) :]:
+                panel.axis("off")
+            for panel, k in zip(axes.flat, shown):
+                matrix = self.matrices[k]
+                cells = ratio(matrix, matrix.sum(axis=1, keepdims=True)) if normalize else matrix
+                panel.imshow(ratio(matrix, matrix.sum(axis=1, keepdims=True)), cmap="Blues", vmin=0, vmax=1)
+                for (row, column), value in np.ndenumerate(cells):
+                    share = matrix[row, column] / max(matrix[row].sum(), 1)
+                    text = ("–" if np.isnan(value) else f"{value:.2f}") if normalize else f"{value:,}"
+                    panel.text(column, row, text, ha="center", va="center", color="white" if share > 0.6 else "#222222")
+                panel.set_xticks([0, 1], ["not said", "said"])
+                panel.set_yticks([0, 1], ["is not", "is"])
+                panel.grid(False)
+                panel.set_title(literal(self.class_names[k], 22), fontsize=10)
+        self.ax_, self.figure_ = axes, place
+        return self
