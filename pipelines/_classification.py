@@ -123,11 +123,13 @@ def finish(
     test, names = splits.test, splits.train.class_names
     with run_directory.writing(run_dir / run_directory.MODEL) as path:
         fitted.model.save(path)
-    export.export(run_dir / run_directory.SERVABLE, fitted.model, task.prepare, names, input_name=task.rows.plural)
+    options = {"input_name": task.rows.plural, "multi_label": test.is_multi_label}
+    export.export(run_dir / run_directory.SERVABLE, fitted.model, task.prepare, names, **options)
     with run_directory.writing(run_dir / run_directory.SEEN) as path:
         np.savez(path, **duplicates.remembered(splits.train, splits.validation))
     scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir))
-    servable = export.compare(scores.probabilities, task.rows.answers(fitted.model, test), test.ids)
+    in_python = task.rows.answers(fitted.model, test)
+    servable = export.compare(scores.probabilities, in_python, test.ids, multi_label=test.is_multi_label)
     sections = task.sections(fitted.model, scores, splits)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
     metrics = results.write(

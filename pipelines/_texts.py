@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 BATCH_SIZE, CHUNK = 64, 4096
 
 
-def rows(prepare: TextPreparation, read: Callable) -> Rows:
+def rows(prepare: TextPreparation, read: Callable, *, multi_label: bool = False) -> Rows:
     """Texts, which `prepare` makes token ids of."""
+    said = partial(answers, prepare, multi_label=multi_label)
     shown = ("texts", lambda examples: examples.inputs["text"].tolist())
-    return Rows("texts", 'texts=tf.constant(["so good"])', read, raw, partial(answers, prepare), shown)
+    return Rows("texts", 'texts=tf.constant(["so good"])', read, raw, said, shown)
 
 
 def raw(examples: Examples) -> list[bytes]:
@@ -39,14 +40,17 @@ def raw(examples: Examples) -> list[bytes]:
     return [text.encode("utf-8", "replace") for text in examples.inputs["text"]]
 
 
-def answers(prepare: TextPreparation, model: keras.Model, examples: Examples) -> np.ndarray:
+def answers(
+    prepare: TextPreparation, model: keras.Model, examples: Examples, *, multi_label: bool = False
+) -> np.ndarray:
     """What a model in Python says of texts, float32 (rows, classes)."""
     from kerasuite.data import batches, text
     from kerasuite.evaluation import predict
 
     examples = text.tokenised(examples, prepare)
     order = np.argsort(-text.lengths_of(examples, prepare), kind="stable")
-    found = predict.probabilities(model, batches.inference(examples.take(order), prepare, BATCH_SIZE))
+    rows = batches.inference(examples.take(order), prepare, BATCH_SIZE)
+    found = predict.probabilities(model, rows, multi_label=multi_label)
     return found[np.argsort(order)]
 
 
@@ -86,7 +90,7 @@ def fit_encoder(
 
     from kerasuite.data import batches, lengths, text
     from kerasuite.models import encoders, transfer
-    from kerasuite.training import fit, losses, precision
+    from kerasuite.training import fit, precision
 
     num_classes, replicas = len(train.class_names), strategy.num_replicas_in_sync
     head = transfer.head(base.model.output_shape[-1], num_classes, dropout=config.dropout)
@@ -112,7 +116,7 @@ def fit_encoder(
     planned = plan(train, 1, shuffle=True)
     weights = batches.class_weights(config.class_weights, train.labels, num_classes)
     training = batches.starting_at(train, prepare, planned, class_weights=weights)
-    loss = losses.cross_entropy(config.label_smoothing)
+    loss, measures = objective(config)
     arithmetic = run_directory.remember(
         run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
     )
@@ -122,7 +126,7 @@ def fit_encoder(
         training,
         batches.training(validation, prepare, plan(validation, 4, shuffle=False), epochs=1),
         loss=loss,
-        measures={"accuracy": losses.accuracy},
+        measures=measures,
         optimizers=partial(rate_groups, config, config.epochs * planned.steps_per_epoch),
         epochs=config.epochs,
         steps_per_epoch=planned.steps_per_epoch,
@@ -136,6 +140,15 @@ def fit_encoder(
         return fitted
     *_, network, head = fitted.model.layers
     return replace(fitted, model=transfer.joined([encoders.merged(base.model, network)], head))
+
+
+def objective(config: config.Settings) -> tuple[Callable, dict[str, Callable]]:
+    """The loss of a row, and what else is measured of it."""
+    from kerasuite.training import losses
+
+    if config.multi_label:
+        return losses.binary_cross_entropy(config.label_smoothing), {"accuracy": losses.label_accuracy}
+    return losses.cross_entropy(config.label_smoothing), {"accuracy": losses.accuracy}
 
 
 def rate_groups(config: config.Settings, total_steps: int, model: keras.Model) -> list[tuple[Any, Sequence[Any]]]:
@@ -176,7 +189,7 @@ def fit_head(
     from kerasuite.data import batches
     from kerasuite.data.features import FeaturePreparation, examples_of
     from kerasuite.models import encoders, transfer
-    from kerasuite.training import fit, losses, optimizers
+    from kerasuite.training import fit, optimizers
 
     network = frozen_network(config, base, prepare, run_dir)
     found = [vectors(config, part, prepare, network) for part in (train, validation)]
@@ -191,13 +204,14 @@ def fit_head(
     parts = [examples_of(part, column) for part, column in zip((train, validation), found)]
     weights = batches.class_weights(config.class_weights, train.labels, num_classes)
     rate = optimizers.schedule("warmup_linear", config.head_rate, config.epochs * plan.steps_per_epoch)
+    loss, measures = objective(config)
     keras.utils.set_random_seed(config.seed)
     fitted = fit.fit(
         build,
         batches.starting_at(parts[0], own, plan, class_weights=weights),
         batches.training(parts[1], own, Plan(len(validation), 1024, 0, shuffle=False), epochs=1),
-        loss=losses.cross_entropy(config.label_smoothing),
-        measures={"accuracy": losses.accuracy},
+        loss=loss,
+        measures=measures,
         optimizers=lambda model: [
             (optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay), model.trainable_variables)
         ],
@@ -256,7 +270,10 @@ def sections(prepare: TextPreparation, model: keras.Model, scores: Scores, split
 
     texts = splits.test.inputs[text.TEXT]
     tokens = text.tokenised(splits.test, prepare)
-    asked = lambda some: answers(prepare, model, Examples({text.TEXT: np.array(some, object)}))  # noqa: E731
+
+    def asked(some: Sequence[str]) -> np.ndarray:
+        return answers(prepare, model, Examples({text.TEXT: np.array(some, object)}), multi_label=scores.multi_label)
+
     cut = text.cut_note("test", tokens, prepare.max_length)
     return [
         text_sections.by_length(scores, tokens.facts[text.NUM_TOKENS], prepare.max_length, cut),

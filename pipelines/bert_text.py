@@ -21,6 +21,7 @@ from kerasuite.pipelines._texts import inputs
 
 if TYPE_CHECKING:
     from kerasuite.data.text import TextPreparation, WholeTexts
+    from kerasuite.data.text_sources import Columns
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
@@ -45,6 +46,10 @@ class Config(config.Settings):
     """Column of the texts; guessed, and said, if not given."""
     label_column: str | None = None
     """Column of the labels; guessed, and said, if not given."""
+    multi_label: bool = False
+    """A text may have several labels, or none: each is a question of its own."""
+    label_separator: str = "|"
+    """What stands between the labels of a text; lists in jsonl and parquet need none."""
     encoder: str = "minilm"
     """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, a folder of one or of a Hugging Face checkpoint, a
     TensorFlow Hub URL or SavedModel folder; or from random weights, with a vocabulary of the training texts, small
@@ -117,6 +122,10 @@ class Config(config.Settings):
         for name in ("dropout", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must lie from 0 to under 1.")
+        if self.multi_label and self.class_weights != "none":
+            raise InputError("--class-weights is of one label a text; it does not go with --multi-label.")
+        if not self.label_separator:
+            raise InputError("--label-separator is empty; expected what stands between labels, such as '|'.")
         _layers_tuned(self.tuning)
 
     @property
@@ -138,7 +147,7 @@ def load(config: Config) -> Splits:
     """Read the texts, name what cannot be used, and hold out what came unsplit."""
     from kerasuite.data import duplicates, splits, text_sources
 
-    columns = text_sources.Columns(config.text_column, config.label_column)
+    columns = _columns(config)
     source = text_sources.text_splits(
         config.data, validation=config.validation_data, test=config.test_data, columns=columns
     )
@@ -206,7 +215,7 @@ def task(config: Config, run_dir: Path) -> Task:
         config,
         f"{base.name}, {config.tuning}",
         prepare,
-        _texts.rows(prepare, partial(read, config)),
+        _texts.rows(prepare, partial(read, config), multi_label=config.multi_label),
         features=lambda examples: {"logistic_regression_on_words": examples.inputs["text"]},
         near=True,
         choose_penalty=True,
@@ -218,8 +227,13 @@ def read(config: Config, data: str, class_names: Sequence[str]):
     """What `evaluate --data` names: texts and labels, in the columns that the run had."""
     from kerasuite.data import text_sources
 
-    columns = text_sources.Columns(config.text_column, config.label_column)
-    return text_sources.labelled_texts([data], class_names, columns)
+    return text_sources.labelled_texts([data], class_names, _columns(config))
+
+
+def _columns(config: Config) -> Columns:
+    from kerasuite.data.text_sources import Columns
+
+    return Columns(config.text_column, config.label_column, config.label_separator if config.multi_label else None)
 
 
 def finish(

@@ -67,8 +67,7 @@ def _write(file, run_dir: Path, chunks: Chunks, skipped: list) -> int:
         for some, bad in chunks:
             skipped += bad
             for (name, _), row in zip(some, predictor.probabilities(raw for _, raw in some)):
-                best = int(row.argmax())
-                table.writerow([name, predictor.class_names[best], f"{row[best]:.6f}", *(f"{p:.6f}" for p in row)])
+                table.writerow([name, predictor.said(row), f"{row.max():.6f}", *(f"{p:.6f}" for p in row)])
             written += len(some)
             shown(written, None)
     return written

@@ -73,7 +73,8 @@ def training(
         rank, workers: this worker takes rows `rank::workers` of each batch.
 
     Returns:
-        Dataset of x as `collate` gives it, y int32 (batch,), weight float32 (batch,); x and y as `augment` leaves them.
+        Dataset of x as `collate` gives it, y int32 (batch,), or (batch, classes) where a row may be of several, weight
+        float32 (batch,); x and y as `augment` leaves them.
     """
     share = slice(rank, None, workers)
     steps = _steps(plan, start_step, epochs)
@@ -81,12 +82,12 @@ def training(
     planned = mine.map(lambda step, rows, weight: rows)
     encoded = _encoded(examples, prepare, planned, planned.element_spec.shape[0])
     labels = tf.constant(examples.labels, tf.int32)
-    factors = tf.constant(np.ones(len(examples.class_names)) if class_weights is None else class_weights, tf.float32)
 
     def finish(planned, rows):
         step, indices, weight = planned
         x, y = prepare.collate(rows), tf.gather(labels, indices)
-        weight *= tf.gather(factors, y)
+        if class_weights is not None:
+            weight *= tf.gather(tf.constant(class_weights, tf.float32), y)
         if augment is not None:
             # Drawn for the whole batch, so that a row's numbers do not depend on how many workers share it.
             shape = (plan.batch_size, augment.draws_per_image)

@@ -320,7 +320,8 @@ def _source(found: _Found, columns: Columns) -> Source:
 
 
 def _several(labels: str, between: str) -> list[str]:
-    return [label.strip() for label in labels.split(between) if label.strip()]
+    # Lists of jsonl and parquet came to be text with a separator of their own.
+    return [label.strip() for part in labels.split(tables.LISTED) for label in part.split(between) if label.strip()]
 
 
 def _examples(rows: pl.DataFrame, names: tuple[str, ...], between: str | None, has_groups: bool) -> Examples:

@@ -13,6 +13,7 @@ from os import PathLike
 import numpy as np
 
 from kerasuite.errors import InputError
+from kerasuite.evaluation import multilabel
 from kerasuite.evaluation.metrics import log_loss
 from kerasuite.evaluation.tfidf import TfidfLogisticRegression
 
@@ -41,7 +42,12 @@ class Majority:
     def fit(
         cls, features: np.ndarray, labels: np.ndarray, num_classes: int, *, sample_weight: np.ndarray | None = None
     ) -> Majority:
-        """Count the labels (by their weights, if given); the features are not looked at, only their number."""
+        """Count the labels (by their weights, if given); the features are not looked at, only their number.
+
+        Where a row may be of several classes, labels are 0 and 1, (n, num_classes), and each class has its own share.
+        """
+        if np.ndim(labels) == 2:
+            return cls(np.mean(labels, axis=0))
         labels = _checked_labels(labels, len(features), num_classes)
         counts = np.bincount(labels, sample_weight, num_classes)
         return cls(counts / counts.sum())
@@ -162,7 +168,7 @@ def fit_all(
         penalties = TFIDF_INVERSE_PENALTIES if is_text else INVERSE_PENALTIES
         fitted = [kind.fit(features[name], labels, num_classes, inverse_penalty=penalty) for penalty in penalties]
         own, answers = validation[0][name], validation[1]
-        return min(fitted, key=lambda candidate: log_loss(answers, candidate.probabilities(own)))
+        return min(fitted, key=lambda candidate: _log_loss(answers, candidate.probabilities(own)))
 
     return {MAJORITY: majority} | {name: linear(name) for name in features}
 
@@ -186,7 +192,7 @@ def probabilities(baselines: Mapping[str, Baseline], features: Mapping[str, np.n
 
 
 def best(baselines: Mapping[str, Baseline], features: Mapping[str, np.ndarray], labels: np.ndarray) -> str:
-    """The name of the baseline with the best accuracy on validation; on a tie the simpler, Majority.
+    """The name of the baseline with the best accuracy (of several labels: micro F1) on validation; of equals Majority.
 
     Args:
         baselines: by name.
@@ -197,10 +203,18 @@ def best(baselines: Mapping[str, Baseline], features: Mapping[str, np.ndarray], 
     answers = probabilities(baselines, features)
 
     def standing(name: str) -> tuple[float, bool]:
-        right = answers[name].argmax(axis=1) == labels
-        return float(np.mean(right)), isinstance(baselines[name], Majority)
+        said, is_simple = answers[name], isinstance(baselines[name], Majority)
+        if np.ndim(labels) == 2:
+            return np.nan_to_num(multilabel.micro_f1(labels, multilabel.answers(said))), is_simple
+        return float(np.mean(said.argmax(axis=1) == labels)), is_simple
 
     return max(baselines, key=standing)
+
+
+def _log_loss(labels: np.ndarray, said: np.ndarray) -> float:
+    if np.ndim(labels) == 2:
+        return multilabel.multilabel_log_loss(labels, said)
+    return log_loss(labels, said)
 
 
 def save(path: str | PathLike, baselines: dict[str, Baseline]) -> None:

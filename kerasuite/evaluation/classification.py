@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars
 
-from kerasuite.evaluation import metrics
+from kerasuite.evaluation import metrics, multilabel
 from kerasuite.evaluation.curve_display import PrecisionRecallDisplay, RocDisplay
 from kerasuite.evaluation.display import ConfusionMatrixDisplay, ReliabilityDisplay
 from kerasuite.evaluation.drawing import png
@@ -18,6 +18,7 @@ from kerasuite.evaluation.report import Figure, Section, Table, metric_words
 from kerasuite.evaluation.run_display import HistoryDisplay, MistakesDisplay
 
 HEADLINE = "accuracy"
+RELIABILITY = "Reliability: of the answers given with this confidence, how many are right."
 MOST_LISTED, MOST_LETTERS = 20, 400
 
 
@@ -26,7 +27,7 @@ class Scores:
     """The answers of a model, and of its baselines, on one set of labelled rows.
 
     Args:
-        labels: int array (n,).
+        labels: int array (n,), or 0 and 1 (n, classes) where a row may be of several.
         probabilities: (n, classes), the model's.
         baselines: the same of each baseline, by name.
         best_baseline: the name of the one that was best on validation.
@@ -47,24 +48,47 @@ class Scores:
     seen: np.ndarray = field(default_factory=lambda: np.array([], int))
     near_seen: np.ndarray = field(default_factory=lambda: np.array([], int))
 
+    @property
+    def multi_label(self) -> bool:
+        """Whether a row may be of several classes, or of none."""
+        return np.ndim(self.labels) == 2
+
+    @property
+    def right(self) -> np.ndarray:
+        """Which rows are answered rightly, of several labels with all of them: bool (n,)."""
+        if self.multi_label:
+            return (multilabel.answers(self.probabilities) == (self.labels > 0)).all(axis=1)
+        return self.probabilities.argmax(1) == self.labels
+
+    def true_name(self, row: int) -> str:
+        """The class of a row; of several labels all of them."""
+        if self.multi_label:
+            return multilabel.named(self.labels[row], self.class_names)
+        return str(self.class_names[self.labels[row]])
+
+    def said_name(self, row: int) -> str:
+        """What the model says of a row; of several labels all of them."""
+        if self.multi_label:
+            return multilabel.named(multilabel.answers(self.probabilities[row]), self.class_names)
+        return str(self.class_names[self.probabilities[row].argmax()])
+
 
 def numbers(scores: Scores) -> dict[str, Any]:
     """The part of metrics.json that is about quality: headline, test, baselines, verdict.
 
     `test_without_seen` is there when some rows were seen in training: the metrics without them.
     """
+    measure = multilabel.multilabel_metrics if scores.multi_label else metrics.classification_metrics
     measured = lambda probabilities, rows: {  # noqa: E731
         name: estimate.as_dict()
-        for name, estimate in metrics.classification_metrics(
+        for name, estimate in measure(
             scores.labels[rows], probabilities[rows], groups=None if scores.groups is None else scores.groups[rows]
         ).items()
     }
     everything = np.arange(len(scores.labels))
-    right = scores.probabilities.argmax(1) == scores.labels
-    best_right = scores.baselines[scores.best_baseline].argmax(1) == scores.labels
-    word, p = metrics.verdict(right, best_right, groups=scores.groups)
+    word, p = _verdict(scores)
     found = {
-        "headline": HEADLINE,
+        "headline": "micro_f1" if scores.multi_label else HEADLINE,
         "test": measured(scores.probabilities, everything),
         "baselines": {name: measured(baseline, everything) for name, baseline in scores.baselines.items()},
         "best_baseline": scores.best_baseline,
@@ -77,9 +101,28 @@ def numbers(scores: Scores) -> dict[str, Any]:
     return found
 
 
+def _verdict(scores: Scores) -> tuple[str, float]:
+    """The model against the best baseline on the same rows, by the headline."""
+    best = scores.baselines[scores.best_baseline]
+    if scores.multi_label:
+        return multilabel.verdict(scores.labels, scores.probabilities, best, groups=scores.groups)
+    right = scores.probabilities.argmax(1) == scores.labels
+    return metrics.verdict(right, best.argmax(1) == scores.labels, groups=scores.groups)
+
+
 def displays(scores: Scores) -> dict[str, Any]:
     """The displays of one set of scores, by the name of their picture."""
     labels, probabilities, names = scores.labels, scores.probabilities, scores.class_names
+    if scores.multi_label:
+        said = multilabel.answers(probabilities)
+        return {
+            "confusion_matrix": multilabel.LabelMatricesDisplay.from_predictions(labels, said, names),
+            "roc": RocDisplay.from_predictions(labels, probabilities, names, groups=scores.groups),
+            "precision_recall": PrecisionRecallDisplay.from_predictions(
+                labels, probabilities, names, groups=scores.groups
+            ),
+            "mistakes": multilabel.MistakesTable.from_predictions(labels, probabilities, scores.ids, names),
+        }
     return {
         "confusion_matrix": ConfusionMatrixDisplay.from_predictions(labels, probabilities.argmax(1), names),
         "roc": RocDisplay.from_predictions(labels, probabilities, names, groups=scores.groups),
@@ -91,13 +134,15 @@ def displays(scores: Scores) -> dict[str, Any]:
 
 def predictions(scores: Scores) -> polars.DataFrame:
     """A row each example: id, label, prediction, and p(class) for each class."""
-    names = np.asarray(scores.class_names, object)
+    rows = range(len(scores.labels))
     columns = {
-        "id": [str(scores.ids[row]) for row in range(len(scores.labels))],
-        "label": names[scores.labels].tolist(),
-        "prediction": names[scores.probabilities.argmax(1)].tolist(),
+        "id": [str(scores.ids[row]) for row in rows],
+        "label": [scores.true_name(row) for row in rows],
+        "prediction": [scores.said_name(row) for row in rows],
     }
-    return polars.DataFrame(columns | {f"p({name})": scores.probabilities[:, k] for k, name in enumerate(names)})
+    return polars.DataFrame(
+        columns | {f"p({name})": scores.probabilities[:, k] for k, name in enumerate(scores.class_names)}
+    )
 
 
 def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = None) -> dict[str, bytes]:
@@ -108,11 +153,12 @@ def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = Non
     """
     drawn = {name: png(display) for name, display in shown.items() if name != "mistakes"}
     drawn["confusion_matrix_normalized"] = png(shown["confusion_matrix"], normalize=True)
-    drawn["mistakes"] = png(shown["mistakes"], images=images)
+    if isinstance(shown["mistakes"], MistakesDisplay):
+        drawn["mistakes"] = png(shown["mistakes"], images=images)
     return drawn
 
 
-def mistaken_texts(display: MistakesDisplay, texts: Sequence[str]) -> Table:
+def mistaken_texts(display: MistakesDisplay | multilabel.MistakesTable, texts: Sequence[str]) -> Table:
     """The mistakes as a table, for rows that can be read: each with its text, which may be shortened.
 
     Args:
@@ -142,11 +188,10 @@ def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
 
 
 def _seen_table(scores: Scores, near: np.ndarray) -> Table:
-    names, listed = scores.class_names, scores.seen[:MOST_LISTED]
-    answers = scores.probabilities[listed].argmax(axis=1)
+    listed = scores.seen[:MOST_LISTED]
     rows = [
-        [str(scores.ids[row]), names[scores.labels[row]], names[answer], "nearly" if row in near else "exactly"]
-        for row, answer in zip(listed, answers)
+        [str(scores.ids[row]), scores.true_name(row), scores.said_name(row), "nearly" if row in near else "exactly"]
+        for row in listed
     ]
     more = f", the first {len(listed)} of {len(scores.seen):,}" if len(listed) < len(scores.seen) else ""
     return Table(f"The rows seen in training{more}.", ["row", "class", "prediction", "the same"], rows)
@@ -181,7 +226,9 @@ def sections(
     made += [
         Section(
             "Which classes are taken for which",
-            "Rows are the true classes, columns the predicted ones.",
+            "Each class by itself: whether a row is of it, and whether that was said."
+            if scores.multi_label
+            else "Rows are the true classes, columns the predicted ones.",
             [
                 figure("Confusion matrix, counts.", "confusion_matrix"),
                 figure("Confusion matrix, share of each true class.", "confusion_matrix_normalized"),
@@ -200,7 +247,7 @@ def sections(
             [
                 figure("Receiver operating characteristic, each class against the rest.", "roc"),
                 figure("Precision and recall, each class against the rest.", "precision_recall"),
-                figure("Reliability: of the answers given with this confidence, how many are right.", "reliability"),
+                *([figure(RELIABILITY, "reliability")] if "reliability" in drawn else []),
             ],
             [],
         ),
@@ -214,6 +261,11 @@ def sections(
 
 
 def _class_table(scores: Scores) -> Table:
+    columns = ["class", "precision", "recall", "F1", "rows"]
+    caption = "Each class by itself; small print is the 95% interval."
+    if scores.multi_label:
+        said = multilabel.answers(scores.probabilities)
+        return Table(caption, columns, multilabel.class_rows(scores.labels, said, scores.class_names, scores.groups))
     answers = scores.probabilities.argmax(1)
     found = metrics.class_estimates(scores.labels, answers, len(scores.class_names), groups=scores.groups)
     support = np.bincount(scores.labels, minlength=len(scores.class_names))
@@ -221,5 +273,4 @@ def _class_table(scores: Scores) -> Table:
         [name, *(found[measure][k] for measure in ("precision", "recall", "f1")), int(support[k])]
         for k, name in enumerate(scores.class_names)
     ]
-    columns = ["class", "precision", "recall", "F1", "rows"]
-    return Table("Each class by itself; small print is the 95% interval.", columns, rows)
+    return Table(caption, columns, rows)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars
 
+from kerasuite.evaluation import multilabel
 from kerasuite.evaluation.confusion import unit_interval
 from kerasuite.evaluation.curves import (
     counts_by_threshold,
@@ -63,7 +64,7 @@ class RocDisplay:
         """Compute the curves, and the intervals of their areas by the bootstrap.
 
         Args:
-            labels: int array (n,); probabilities: float array (n, num_classes).
+            labels: int array (n,), or 0 and 1 (n, num_classes); probabilities: float array (n, num_classes).
             groups: array (n,), what belongs together.
         """
         return cls(*_one_vs_rest(labels, probabilities, class_names, roc_curve, roc_area, groups))
@@ -152,9 +153,14 @@ def _one_vs_rest(
     labels: np.ndarray, probabilities: np.ndarray, class_names: Sequence[str], curve: Any, area: Any, groups: Any
 ) -> tuple[list[Curve], list[str], Estimate]:
     """The curves of the classes that have one, the names of those that have none, and the mean area."""
-    labels, probabilities = check_probabilities(labels, probabilities)
-    classes = np.arange(len(class_names)) if len(class_names) != 2 else np.array([1])
-    positive = labels[:, None] == classes
+    if np.ndim(labels) == 2:
+        labels, probabilities = multilabel.check(labels, probabilities)
+        classes = np.arange(len(class_names))
+        positive = labels > 0
+    else:
+        labels, probabilities = check_probabilities(labels, probabilities)
+        classes = np.arange(len(class_names)) if len(class_names) != 2 else np.array([1])
+        positive = labels[:, None] == classes
     defined = positive.any(axis=0) & ~positive.all(axis=0)
     positive, scores = positive[:, defined], probabilities[:, classes[defined]]
     draws = resampled_areas(positive, scores, area, groups=groups)

@@ -203,10 +203,23 @@ def paired_bootstrap(
     """
     first, second = _paired(first, second)
     differences = first.astype(np.float64) - second.astype(np.float64)
-    n, draws = len(differences), []
+    mean = lambda rows: differences[rows].mean()  # noqa: E731
+    return paired_statistic(mean, len(differences), groups=groups, seed=seed, resamples=resamples)
+
+
+def paired_statistic(
+    difference: Callable[[np.ndarray], float],
+    n: int,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
+) -> tuple[Estimate, float]:
+    """As `paired_bootstrap`, of any difference of two models that is worked out over row numbers."""
+    draws = []
 
     def statistic(rows: np.ndarray) -> float:
-        draws.append(differences[rows].mean())
+        draws.append(difference(rows))
         return draws[-1]
 
     estimate = bootstrap(statistic, n, groups=groups, seed=seed, resamples=resamples)

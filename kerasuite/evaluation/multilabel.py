@@ -12,7 +12,7 @@ import polars
 from kerasuite.errors import InputError
 from kerasuite.evaluation.confusion import class_estimates, ratio
 from kerasuite.evaluation.drawing import drawing, literal
-from kerasuite.evaluation.intervals import Estimate, bootstrap, wilson
+from kerasuite.evaluation.intervals import Estimate, bootstrap, paired_statistic, wilson
 
 THRESHOLD = 0.5
 SMALLEST_PROBABILITY = 1e-7
@@ -63,8 +63,7 @@ def multilabel_metrics(
     labels, probabilities = check(labels, probabilities)
     said, n = answers(probabilities).astype(np.int64), len(labels)
     exact = (said == labels).all(axis=1)
-    likely = np.clip(np.where(labels > 0, probabilities, 1 - probabilities), SMALLEST_PROBABILITY, 1)
-    losses = -np.log(likely).mean(axis=1)
+    losses = _row_losses(labels, probabilities)
 
     def resample(statistic) -> Estimate:
         return bootstrap(statistic, n, groups=groups, seed=seed)
@@ -77,6 +76,16 @@ def multilabel_metrics(
         else resample(lambda rows: exact[rows].mean()),
         "log_loss": resample(lambda rows: losses[rows].mean()),
     }
+
+
+def multilabel_log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """The mean over rows and classes of -log of the probability of what is so, in nats; below 1e-7 counts as 1e-7."""
+    return float(_row_losses(*check(labels, probabilities)).mean())
+
+
+def _row_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    likely = np.clip(np.where(labels > 0, probabilities, 1 - probabilities), SMALLEST_PROBABILITY, 1)
+    return -np.log(likely).mean(axis=1)
 
 
 def check(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +116,96 @@ def class_rows(
         found = class_estimates(labels[:, k].astype(int), said[:, k].astype(int), 2, groups=groups)
         rows.append([name, *(found[measure][1] for measure in ("precision", "recall", "f1")), int(labels[:, k].sum())])
     return rows
+
+
+def verdict(
+    labels: np.ndarray,
+    model: np.ndarray,
+    baseline: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    alpha: float = 0.05,
+) -> tuple[str, float]:
+    """Whether a model's micro F1 is shown to be better than a baseline's on the same rows, and the p-value.
+
+    Args:
+        model, baseline: probabilities (n, classes).
+    """
+    first, second = (answers(each).astype(np.int64) for each in (model, baseline))
+    difference, p = paired_statistic(
+        lambda rows: (
+            np.nan_to_num(micro_f1(labels[rows], first[rows])) - np.nan_to_num(micro_f1(labels[rows], second[rows]))
+        ),
+        len(labels),
+        groups=groups,
+    )
+    if p >= alpha:
+        return "not shown", p
+    return ("better" if difference.value > 0 else "worse"), p
+
+
+def named(labels: np.ndarray, class_names: Sequence[str]) -> str:
+    """The names of the classes that are 1, with | between them.
+
+    Example:
+        >>> named(np.array([1, 0, 1]), ("a", "b", "c")), named(np.array([0, 0, 0]), ("a", "b", "c"))
+        ('a|c', '')
+    """
+    return "|".join(str(class_names[k]) for k in np.flatnonzero(labels))
+
+
+@dataclass
+class MistakesTable:
+    """The rows with the class that the model was most sure of and wrong about.
+
+    Args:
+        index: int array (m,), the row in the test set, surest first.
+        rows: label, prediction, confidence and id of each, of several labels all of them.
+        total: how many rows have a mistake.
+    """
+
+    index: np.ndarray
+    rows: list[tuple[str, str, float, str]]
+    total: int
+
+    @classmethod
+    def from_predictions(
+        cls,
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        ids: Sequence[str],
+        class_names: Sequence[str],
+        *,
+        n: int = 24,
+    ) -> MistakesTable:
+        """Pick the n rows with the surest mistakes.
+
+        Args: as `LabelMatricesDisplay.from_predictions`, and the names of the rows.
+        """
+        labels, probabilities = check(labels, probabilities)
+        said = answers(probabilities)
+        sure = np.where(said == (labels > 0), 0, np.maximum(probabilities, 1 - probabilities)).max(axis=1)
+        wrong = np.flatnonzero(sure)
+        index = wrong[np.argsort(-sure[wrong], kind="stable")[:n]]
+        told = [
+            (named(labels[k], class_names), named(said[k], class_names), float(sure[k]), str(ids[k])) for k in index
+        ]
+        return cls(index, told, len(wrong))
+
+    @property
+    def title(self) -> str:
+        """How many of how many mistakes these are."""
+        return f"The {len(self.index):,} surest of {self.total:,} rows with a mistake" if self.total else "No mistakes"
+
+    def frame(self) -> polars.DataFrame:
+        """One row a mistake: label, prediction, confidence, id."""
+        schema = {
+            "label": polars.String,
+            "prediction": polars.String,
+            "confidence": polars.Float64,
+            "id": polars.String,
+        }
+        return polars.DataFrame(self.rows, schema=schema, orient="row")
 
 
 @dataclass

@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 
-def probabilities(model: keras.Model, batches: tf.data.Dataset) -> np.ndarray:
-    """The softmax of the model's logits for batches of x: float32 (rows, classes)."""
+def probabilities(model: keras.Model, batches: tf.data.Dataset, *, multi_label: bool = False) -> np.ndarray:
+    """The softmax of the model's logits for batches of x, or of several labels the sigmoid: float32 (rows, classes)."""
+    activation = tf.nn.sigmoid if multi_label else tf.nn.softmax
     shape = [None, *model.input_shape[1:]]
     forward = tf.function(
-        lambda x: tf.nn.softmax(model(x, training=False)), input_signature=[tf.TensorSpec(shape, model.inputs[0].dtype)]
+        lambda x: activation(model(x, training=False)), input_signature=[tf.TensorSpec(shape, model.inputs[0].dtype)]
     )
     return np.concatenate([forward(x).numpy() for x in batches])

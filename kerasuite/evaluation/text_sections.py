@@ -23,7 +23,7 @@ def by_length(scores: Scores, tokens: np.ndarray, max_length: int, cut: str = ""
         tokens: of each text before it was cut, int (n,).
         cut: a sentence on what was cut.
     """
-    right = scores.probabilities.argmax(1) == scores.labels
+    right = scores.right
     edges = np.unique(np.quantile(tokens, np.arange(1, LENGTH_GROUPS) / LENGTH_GROUPS, method="higher"))
     groups = np.searchsorted(edges, tokens, "right")
     rows = []
@@ -43,15 +43,16 @@ def _accuracy(right: np.ndarray, rows: np.ndarray, groups: np.ndarray | None):
 
 def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) -> Section:
     """What each word did to the prediction, in the worst mistakes and in some right answers."""
+    # Of several labels, the surest one.
     answers = scores.probabilities.argmax(1)
-    wrong = answers != scores.labels
+    wrong = ~scores.right
     # Right answers that were nearly wrong have words on both sides: they tell more than those without a doubt.
     rows = [*_most_confident(scores, wrong)[:EXPLAINED], *_most_confident(scores, ~wrong)[::-1][:EXPLAINED]]
     moved = occlusion([texts[row] for row in rows], answers[rows], probabilities)
     names = scores.class_names
     captions = [
         f"{'Wrong' if wrong[row] else 'Right'}: {names[answers[row]]} {scores.probabilities[row].max():.2f}"
-        + (f", is {names[scores.labels[row]]}" if wrong[row] else "")
+        + (f", is {scores.true_name(row) or 'none'}" if wrong[row] else "")
         for row in rows
     ]
     text = (

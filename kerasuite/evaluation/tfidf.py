@@ -20,6 +20,7 @@ class TfidfLogisticRegression:
         terms: array of str (d,); idf: float array (d,).
         coefficients: float array (d, num_classes); a class absent from train has zeros.
         intercepts: float array (num_classes,); a class absent from train has -inf, which is probability 0.
+        multi_label: each class is a question of its own, yes or no.
 
     Source: term frequencies in logarithms, as Joulin et al. (2016), arXiv:1607.01759, and Wang and Manning (2012),
     Baselines and bigrams, recommend linear models on bigrams as the ones to beat.
@@ -35,31 +36,43 @@ class TfidfLogisticRegression:
     idf: np.ndarray
     coefficients: np.ndarray
     intercepts: np.ndarray
+    multi_label: bool = False
 
     @classmethod
     def fit(
         cls, texts: np.ndarray, labels: np.ndarray, num_classes: int, *, inverse_penalty: float = 4.0
     ) -> TfidfLogisticRegression:
-        """Fit on train: texts (n,), labels int (n,)."""
+        """Fit on train: texts (n,), labels int (n,), or 0 and 1 (n, classes) where a text may be of several."""
         from sklearn.linear_model import LogisticRegression
 
         vectorizer = _vectorizer(min_df=2 if len(texts) > 100 else 1, max_features=MOST_FEATURES)
         features = vectorizer.fit_transform(texts)
-        present = np.unique(labels)
         coefficients, intercepts = np.zeros((features.shape[1], num_classes)), np.full(num_classes, -np.inf)
+        terms, idf = vectorizer.get_feature_names_out().astype(str), vectorizer.idf_
+        if labels.ndim == 2:
+            for k in np.flatnonzero(labels.any(axis=0)):
+                if labels[:, k].all():
+                    intercepts[k] = np.inf
+                    continue
+                fitted = LogisticRegression(C=inverse_penalty, max_iter=300, tol=1e-3).fit(features, labels[:, k])
+                coefficients[:, k], intercepts[k] = fitted.coef_[0], fitted.intercept_[0]
+            return cls(terms, idf, coefficients, intercepts, multi_label=True)
+        present = np.unique(labels)
         intercepts[present] = 0.0
         if len(present) > 1:
             fitted = LogisticRegression(C=inverse_penalty, max_iter=300, tol=1e-3).fit(features, labels)
             # For two classes scikit-learn keeps only the second's row: the first's are zeros.
             coefficients[:, present[-len(fitted.coef_) :]] = fitted.coef_.T
             intercepts[present[-len(fitted.intercept_) :]] = fitted.intercept_
-        return cls(vectorizer.get_feature_names_out().astype(str), vectorizer.idf_, coefficients, intercepts)
+        return cls(terms, idf, coefficients, intercepts)
 
     def probabilities(self, texts: np.ndarray) -> np.ndarray:
-        """Softmax of the linear scores: float array (n, num_classes)."""
+        """Softmax of the linear scores, or of several labels the sigmoid of each: float array (n, num_classes)."""
         vectorizer = _vectorizer(vocabulary=self.terms.tolist())
         vectorizer.idf_ = self.idf
         logits = vectorizer.transform(texts) @ self.coefficients + self.intercepts
+        if self.multi_label:
+            return 1 / (1 + np.exp(-logits))
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
         return exponentials / exponentials.sum(axis=1, keepdims=True)
 

@@ -27,15 +27,27 @@ class RawPreparation(Protocol):
 class Servable(tf.Module):
     """Preparation and model behind one signature: raw inputs in, class names and probabilities out."""
 
-    def __init__(self, model: keras.Model, prepare: RawPreparation, class_names: Sequence[str], input_name: str):
+    def __init__(
+        self,
+        model: keras.Model,
+        prepare: RawPreparation,
+        class_names: Sequence[str],
+        input_name: str,
+        multi_label: bool = False,
+    ):
         super().__init__(name="servable")
+        self._multi_label = multi_label
         self.model, self.prepare = model, prepare
         self.class_names = tf.constant(list(class_names))
         self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name=input_name)])
         self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[])
 
     def _serve(self, raw):
-        probabilities = tf.nn.softmax(self.model(self.prepare.serve_batch(raw), training=False))
+        logits = self.model(self.prepare.serve_batch(raw), training=False)
+        if self._multi_label:
+            probabilities = tf.nn.sigmoid(logits)
+            return {"is_of_class": probabilities >= 0.5, "probabilities": probabilities}  # (batch, classes), both
+        probabilities = tf.nn.softmax(logits)
         best = tf.argmax(probabilities, -1)
         return {
             "label": tf.gather(self.class_names, best),
@@ -45,23 +57,33 @@ class Servable(tf.Module):
 
 
 def export(
-    path: Path, model: keras.Model, prepare: RawPreparation, class_names: Sequence[str], *, input_name: str
+    path: Path,
+    model: keras.Model,
+    prepare: RawPreparation,
+    class_names: Sequence[str],
+    *,
+    input_name: str,
+    multi_label: bool = False,
 ) -> None:
     """Write the SavedModel, whole or not at all.
 
-    Signatures: `serving_default`, raw inputs (batch,) to label, probability and probabilities; `class_names`.
+    Signatures: `serving_default`, raw inputs (batch,) to label, probability and probabilities, or where a row may be of
+    several classes to is_of_class and probabilities; `class_names`.
     """
-    servable = Servable(model, prepare, class_names, input_name)
+    servable = Servable(model, prepare, class_names, input_name, multi_label)
     signatures = {"serving_default": servable.serve, "class_names": servable.classes}
     with run_directory.writing(path) as temporary:
         tf.saved_model.save(servable, str(temporary), signatures=signatures)
 
 
-def compare(served: np.ndarray, in_python: np.ndarray, ids: Sequence[str]) -> dict[str, Any]:
+def compare(
+    served: np.ndarray, in_python: np.ndarray, ids: Sequence[str], *, multi_label: bool = False
+) -> dict[str, Any]:
     """What the SavedModel says from raw input, held against the Python model, row by row.
 
     Args:
         served, in_python: probabilities, (rows, classes).
+        multi_label: each class is said or not, at one half.
 
     Returns:
         `checked`, `label_disagreements`, `max_difference`, as metrics.json has them.
@@ -73,9 +95,13 @@ def compare(served: np.ndarray, in_python: np.ndarray, ids: Sequence[str]) -> di
         >>> compare(np.array([[0.5, 0.5]]), np.array([[0.500001, 0.499999]]), ["a"])["label_disagreements"]
         0
     """
-    top = in_python.max(1)
-    chosen = np.take_along_axis(in_python, served.argmax(1)[:, None], 1)[:, 0]
-    wrong = np.flatnonzero(~(top - chosen <= TIE) | ~np.isfinite(served).all(1))
+    if multi_label:
+        differs = ((served >= 0.5) != (in_python >= 0.5)) & (np.abs(in_python - 0.5) > TIE)
+        is_same = ~differs.any(1)
+    else:
+        chosen = np.take_along_axis(in_python, served.argmax(1)[:, None], 1)[:, 0]
+        is_same = in_python.max(1) - chosen <= TIE
+    wrong = np.flatnonzero(~is_same | ~np.isfinite(served).all(1))
     if len(wrong):
         named = ", ".join(str(ids[row]) for row in wrong[:5])
         raise EnvironmentFault(

@@ -73,7 +73,20 @@ class Predictor:
     def _answer(self, batch: list[bytes]) -> np.ndarray:
         return self._serve(**{self._input_name: tf.constant(batch)})["probabilities"].numpy()
 
-    def __call__(self, raw: Iterable[bytes], batch_size: int = 256) -> list[tuple[str, float]]:
-        """The likeliest class and its probability for each raw input."""
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether an input may be of several classes, or of none."""
+        return "is_of_class" in self._serve.structured_outputs
+
+    def said(self, row: np.ndarray) -> str:
+        """The prediction of one row of probabilities; of several labels all that are said, with | between them."""
+        places = np.flatnonzero(row >= 0.5) if self.is_multi_label else [int(row.argmax())]
+        return "|".join(self.class_names[place] for place in places)
+
+    def __call__(self, raw: Iterable[bytes], batch_size: int = 256) -> list[tuple[str, float]] | list[dict[str, float]]:
+        """The likeliest class and its probability for each raw input; of several labels, all that are said."""
         probabilities = self.probabilities(raw, batch_size)
+        if self.is_multi_label:
+            named = [zip(self.class_names, map(float, row)) for row in probabilities]
+            return [{name: probability for name, probability in row if probability >= 0.5} for row in named]
         return [(self.class_names[k], float(row[k])) for row, k in zip(probabilities, probabilities.argmax(1))]

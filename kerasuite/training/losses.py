@@ -33,6 +33,25 @@ def cross_entropy(label_smoothing: float = 0.0) -> Callable[[Labels, tf.Tensor],
     return loss
 
 
+def binary_cross_entropy(label_smoothing: float = 0.0) -> Callable[[Labels, tf.Tensor], tf.Tensor]:
+    """The loss of each row that may be of several classes, mean over the classes: (0 or 1, logits) -> (batch,).
+
+    Args:
+        label_smoothing: how far 0 and 1 are drawn towards one half.
+    """
+
+    def loss(labels, logits):
+        targets = (1 - label_smoothing) * tf.cast(labels, logits.dtype) + 0.5 * label_smoothing
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(targets, logits), -1)
+
+    return loss
+
+
+def label_accuracy(labels: Labels, logits: tf.Tensor) -> tf.Tensor:
+    """The share of classes that are said rightly of each row that may be of several: (batch,)."""
+    return tf.reduce_mean(tf.cast(tf.equal(logits > 0, tf.cast(labels, tf.bool)), tf.float32), -1)
+
+
 def accuracy(labels: Labels, logits: tf.Tensor) -> tf.Tensor:
     """1 for each row whose largest logit is that of its label, or of its largest share, else 0: (batch,)."""
     if _are_mixed(labels):

@@ -4,7 +4,14 @@ from sklearn import metrics as theirs
 
 from kerasuite.errors import InputError
 from kerasuite.evaluation.drawing import png
-from kerasuite.evaluation.multilabel import LabelMatricesDisplay, answers, class_rows, multilabel_metrics
+from kerasuite.evaluation.multilabel import (
+    LabelMatricesDisplay,
+    MistakesTable,
+    answers,
+    class_rows,
+    multilabel_metrics,
+    verdict,
+)
 
 LABELS = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]])
 PROBABILITIES = np.array([[0.9, 0.6, 0.1], [0.4, 0.5, 0.2], [0.1, 0.2, 0.3], [0.2, 0.8, 0.1]])
@@ -75,3 +82,19 @@ def test_any_number_of_classes_is_drawn(number, normalize):
 def test_wrong_arrays_are_refused(labels, probabilities, words):
     with pytest.raises(InputError, match=words):
         multilabel_metrics(labels, probabilities)
+
+
+def test_a_model_that_is_right_more_often_is_better_and_its_copy_is_not_shown_to_be():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, (200, 3))
+    good = np.clip(labels * 0.8 + rng.normal(0.1, 0.2, labels.shape), 0, 1)
+    assert verdict(labels, good, np.full(labels.shape, 0.6))[0] == "better"
+    assert verdict(labels, np.full(labels.shape, 0.6), good)[0] == "worse"
+    assert verdict(labels, good, good)[0] == "not shown"
+
+
+def test_the_surest_mistakes_come_first_with_all_their_labels():
+    table = MistakesTable.from_predictions(LABELS, PROBABILITIES, ["r0", "r1", "r2", "r3"], ("a", "b", "c"))
+    # The first row is said to be of b with 0.6, the second not of a with 0.6: as sure, so by their order.
+    assert table.frame().rows() == [("a", "a|b", 0.6, "r0"), ("a|b", "b", 0.6, "r1")]
+    assert table.title == "The 2 surest of 2 rows with a mistake"

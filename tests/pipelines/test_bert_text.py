@@ -282,6 +282,8 @@ def test_the_kept_model_is_the_one_that_was_served(finished, config):
         {"tuning": "last_0_layers"},
         {"dim": 1},
         {"lora_rank": 0},
+        {"label_separator": ""},
+        {"class_weights": "balanced", "multi_label": True},
         {"vocabulary_size": 10},
     ],
 )
@@ -333,3 +335,38 @@ def test_a_saved_model_that_reads_texts_is_an_encoder_too(config, tmp_path, kind
     assert metrics["servable"]["checked"] == 24
     assert metrics["servable"]["max_difference"] < 1e-5
     assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
+
+
+@pytest.mark.parametrize("tuning", ["full", "frozen"])
+def test_texts_of_several_labels_are_trained_scored_and_predicted(config, tmp_path, capsys, tuning):
+    rng = np.random.default_rng(0)
+    rows = []
+    for k in range(140):
+        names = [
+            name for name, word in (("praise", "good"), ("blame", "awful"), ("plot", "plot")) if rng.random() < 0.5
+        ]
+        words = [{"praise": "good", "blame": "awful", "plot": "plot"}[name] for name in names]
+        rows.append((" ".join(rng.permutation(["the", "film", "was", *words])) + f" {k}", " ; ".join(names)))
+    path = write_table(tmp_path / "tags.csv", rows, ("text", "labels"))
+    settings = replace(
+        config, data=(str(path),), multi_label=True, label_separator=";", tuning=tuning, pooling="mean", epochs=15,
+        patience=15, output=str(tmp_path / "run"),
+    )  # fmt: skip
+    run_dir = run.start("bert_text", settings)
+    metrics = metrics_of(run_dir)
+    assert metrics["headline"] == "micro_f1"
+    assert metrics["test"]["micro_f1"]["value"] > metrics["baselines"]["majority"]["micro_f1"]["value"]
+    assert metrics["servable"]["max_difference"] < 1e-5
+    assert metrics["examples"]["test"] == 28
+    with open(run_dir / "confusion_matrix.csv") as file:
+        matrices = list(csv.DictReader(file))
+    assert [row.pop("class") for row in matrices] == ["blame", "plot", "praise"]
+    assert [sum(map(int, row.values())) for row in matrices] == [28] * 3
+    capsys.readouterr()
+    assert cli.main(["predict", str(run_dir), "--text", "awful plot"]) == 0
+    (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    said = {name for name in ("blame", "plot", "praise") if float(row[f"p({name})"]) >= 0.5}
+    assert set(filter(None, row["prediction"].split("|"))) == said
+    assert set(kerasuite.load(run_dir).predictor(["awful plot"])[0]) == said
+    page = (run_dir / "report.html").read_text()
+    assert "rows with a mistake" in page or "No mistakes" in page
