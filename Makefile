@@ -18,8 +18,9 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 demo: setup
 	$(BIN)/kerasuite demo
 
+# Two processes, a file of tests to one of them: most of the time goes to tracing, which takes one core.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -m 'slow or not slow'
