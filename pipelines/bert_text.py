@@ -199,7 +199,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     run_directory.require_same(run_dir, "encoder", base.digest)
     prepare = preparation(config, base)
     train, validation = (text.tokenised(part, prepare) for part in (train, validation))
-    for note in filter(None, (text.cut_note("training", train, prepare.max_length),)):
+    if note := text.cut_note("training", train, prepare.max_length):
         print(note)
     if config.layers_tuned == 0:
         return _texts.fit_head(config, base, prepare, train, validation, run_dir, strategy)
