@@ -136,10 +136,10 @@ def fit_encoder(
         patience=config.patience,
         checkpoint_seconds=config.checkpoint_seconds,
     )
-    if config.tuning != "lora":
-        return fitted
-    *_, network, head = fitted.model.layers
-    return replace(fitted, model=transfer.joined([encoders.merged(base.model, network)], head))
+    *_, network, tuned = fitted.model.layers
+    head.set_weights(tuned.get_weights())
+    network = encoders.merged(base.model, network) if config.tuning == "lora" else network
+    return replace(fitted, model=transfer.joined([network], head))
 
 
 def objective(config: config.Settings) -> tuple[Callable, dict[str, Callable]]:
