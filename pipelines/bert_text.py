@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "inputs", "load", "run", "train"]
 
 # Settings for seconds, on the sentences of reviews that come with the package.
-SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "epochs": 30}
+SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "epochs": 30, "precision": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)

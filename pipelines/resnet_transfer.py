@@ -55,6 +55,8 @@ SAMPLE = {
     "head_epochs": 12,
     "epochs": 12,
     "learning_rate": 1e-2,
+    # Which is faster takes longer to measure than the training itself.
+    "precision": "float32",
 }
 
 # For colours, a photo need not be large.
