@@ -53,7 +53,7 @@ SAMPLE = {
     "image_size": (64, 64),
     "views": 2,
     "head_epochs": 12,
-    "epochs": 12,
+    "epochs": 8,
     "learning_rate": 1e-2,
     # Which is faster takes longer to measure than the training itself.
     "precision": "float32",
