@@ -32,7 +32,12 @@ def forward(model: keras.Model, precision: str = "float32") -> Callable[[tf.Tens
 
 
 def of_function(function: Any, precision: str = "float32") -> Callable[..., Any]:
-    """A concrete function with its variables as constants, in the given arithmetic."""
+    """A concrete function with its variables as constants, in the given arithmetic.
+
+    Returns:
+        A function of the same tensors, all of them by position, with the same structure of results.
+    """
+    import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     constant = convert_variables_to_constants_v2(function)
@@ -40,8 +45,8 @@ def of_function(function: Any, precision: str = "float32") -> Callable[..., Any]
     def call(*inputs):
         # The arithmetic is settled when the function is first run.
         with devices.precision(precision):
-            (output,) = constant(*inputs)
-        return output
+            outputs = constant(*inputs)
+        return tf.nest.pack_sequence_as(function.structured_outputs, outputs)
 
     return call
 

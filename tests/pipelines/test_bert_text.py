@@ -241,6 +241,15 @@ def test_texts_are_predicted_from_the_command_line_and_from_tables_in_order(fini
     assert [row["prediction"] for row in rows[:2]] == [name for name, _ in predicted]
 
 
+def test_texts_are_predicted_in_faster_arithmetic_too(finished, capsys):
+    for precision in ("float32", "bfloat16"):
+        assert cli.main(["predict", str(finished), "--text", "a joy", "--precision", precision]) == 0
+    shown = capsys.readouterr()
+    exact, rough = (float(line.split(",")[2]) for line in shown.out.splitlines() if line.startswith("text[1]"))
+    assert rough == pytest.approx(exact, abs=0.02)
+    assert "on the first 1 inputs" in shown.err
+
+
 def test_the_exported_model_loads_where_only_tensorflow_is(finished, tmp_path):
     code = (
         "import sys, tensorflow as tf, tensorflow_text\n"
