@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from kerasuite.training.fused_adam import FusedAdamW
+
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
 SCHEDULES = ("constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear")
 
@@ -65,11 +67,11 @@ def optimizer(name: str, learning_rate, *, weight_decay: float = 0.0) -> keras.o
     if name == "sgd":
         return keras.optimizers.SGD(learning_rate)
     if name == "adam":
-        return keras.optimizers.Adam(learning_rate)
+        return FusedAdamW(learning_rate, weight_decay=0.0)
     if name == "momentum":
         made = keras.optimizers.SGD(learning_rate, momentum=0.9, nesterov=True, weight_decay=weight_decay or None)
     elif name == "adamw":
-        made = keras.optimizers.AdamW(learning_rate, weight_decay=weight_decay)
+        made = FusedAdamW(learning_rate, weight_decay=weight_decay)
     else:
         raise ValueError(f"No optimizer {name!r}; there are {', '.join(OPTIMIZERS)}.")
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
