@@ -36,6 +36,7 @@ class LengthPlan:
         max_rows: of a batch.
         multiple: a batch is filled up to a multiple of so many rows, with rows of weight 0, so that it can be shared
             evenly. Which rows stand together does not depend on it.
+        row_weights: what each row counts, float (n,); 1 if not given.
 
     Example:
         >>> plan = LengthPlan(np.array([3, 9, 4, 12, 2]), max_tokens=12, max_rows=8, seed=0, shuffle=False)
@@ -49,6 +50,7 @@ class LengthPlan:
     seed: int
     shuffle: bool = True
     multiple: int = 1
+    row_weights: np.ndarray | None = None
     num_rows: int = field(init=False)
     steps_per_epoch: int = field(init=False)
     batch_size: None = field(init=False, default=None)
@@ -83,6 +85,10 @@ class LengthPlan:
         short = [-len(rows) % self.multiple for rows in batches]
         indices = [np.resize(rows, len(rows) + missing) for rows, missing in zip(batches, short)]
         weights = [
-            np.repeat(np.array([1, 0], np.float32), [len(rows), missing]) for rows, missing in zip(batches, short)
+            np.concatenate([self._weights(rows), np.zeros(missing, np.float32)])
+            for rows, missing in zip(batches, short)
         ]
         return indices, weights
+
+    def _weights(self, rows: np.ndarray) -> np.ndarray:
+        return np.ones(len(rows), np.float32) if self.row_weights is None else self.row_weights[rows].astype(np.float32)

@@ -59,6 +59,8 @@ def fit(
     steps_per_epoch: int,
     run_dir: Path,
     measures: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] | None = None,
+    held_out_measures: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] | None = None,
+    monitor: str = "loss",
     strategy: tf.distribute.Strategy | None = None,
     precision: str = "float32",
     patience: int | None = None,
@@ -68,7 +70,7 @@ def fit(
     stage: str = "",
     before: Fitted | None = None,
 ) -> Fitted:
-    """Train until the last epoch or until the validation loss stops falling; go on from a checkpoint if there is one.
+    """Train until the last epoch or until validation gets no better; go on from a checkpoint if there is one.
 
     Args:
         build: makes the model, logits out; called within the strategy, and once more for the result.
@@ -78,8 +80,10 @@ def fit(
             divided by the sum of the weights over all replicas.
         optimizers: from the model to (optimizer, variables) pairs: one optimizer a group of variables.
         measures: further numbers of each row, by name, from (y, logits).
+        held_out_measures: those of validation, if not the same.
+        monitor: what is held against the epochs before: `loss` falls, and any other measure of validation rises.
         run_dir: gets checkpoints/, history.csv and tensorboard/.
-        patience: epochs without a better validation loss before the end; None never stops early.
+        patience: epochs without a better value of what is monitored before the end; None never stops early.
         callbacks: Keras callbacks. They see `loss`, the measures, and `val_...` of them. Of their state a checkpoint
             keeps what `checkpoint.CALLBACK_STATE` names.
         checkpoint_seconds: time between checkpoints within an epoch.
@@ -97,9 +101,12 @@ def fit(
         for optimizer, variables in groups:
             optimizer.build(variables)
         model.compile(optimizer=groups[0][0])
-        steps = Steps(model, groups, loss, measures or {}, strategy)
+        steps = Steps(model, groups, loss, measures or {}, strategy, held_out_measures)
         stopping = keras.callbacks.EarlyStopping(
-            "val_loss", mode="min", patience=epochs if patience is None else patience, restore_best_weights=True
+            f"val_{monitor}",
+            mode="min" if monitor == "loss" else "max",
+            patience=epochs if patience is None else patience,
+            restore_best_weights=True,
         )
         if tensorboard:
             logs = keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD / stage), write_graph=False)
@@ -200,8 +207,8 @@ class _Run:
         logs = self.steps.means(self.sums)
         validated = self.steps.evaluate(*held_out)
         _refuse_infinite(validated, f"on validation after step {self.step}")
-        logs |= {f"val_{name}": value for name, value in self.steps.means(validated).items()}
-        logs["learning_rate"] = float(self.optimizer.learning_rate)
+        logs |= self.steps.held_out_means(validated)
+        logs["learning_rate"] = float(tf.convert_to_tensor(self.optimizer.learning_rate))
         self.sums = None
         self.callbacks.on_epoch_end(epoch, dict(logs))
         self.history.append(logs)

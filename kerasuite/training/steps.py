@@ -15,7 +15,8 @@ SUM = tf.distribute.ReduceOp.SUM
 class Steps:
     """Runs training and evaluation steps of one model.
 
-    A step's result is a row of sums over all replicas: weight, weight * loss, weight * each measure.
+    A step's result is a row of sums over all replicas: weight, weight * loss, weight * each measure. What is held out
+    has the same measures unless it is given others.
     """
 
     def __init__(
@@ -25,9 +26,11 @@ class Steps:
         loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
         measures: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]],
         strategy: tf.distribute.Strategy,
+        held_out_measures: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] | None = None,
     ):
         self.model, self._groups, self._loss, self._strategy = model, groups, loss, strategy
         self._measures = dict(measures)
+        self._held_out_measures = self._measures if held_out_measures is None else dict(held_out_measures)
         self.num_sums = 2 + len(measures)
         # How many steps a call takes is a tensor, so that one trace serves all.
         self._train = tf.function(partial(self._repeat, self._train_step))
@@ -51,15 +54,19 @@ class Steps:
         return self._train(iterator, tf.constant(number)).numpy().astype(np.float64)
 
     def evaluate(self, dataset, number: int) -> np.ndarray:
-        """The sums over `number` batches of a dataset, from its start: (num_sums,) float64."""
+        """The sums over `number` batches of a dataset, from its start: float64, of each held-out measure."""
         return self._evaluate(iter(dataset), tf.constant(number)).numpy().astype(np.float64).sum(0)
 
     def means(self, sums: np.ndarray) -> dict[str, float]:
-        """Weighted means by name, from sums."""
-        return {name: float(total / sums[0]) for name, total in zip(["loss", *self._measures], sums[1:])}
+        """Weighted means by name, from sums of training."""
+        return _means(self._measures, sums)
+
+    def held_out_means(self, sums: np.ndarray) -> dict[str, float]:
+        """Weighted means by name, from sums of what is held out."""
+        return {f"val_{name}": value for name, value in _means(self._held_out_measures, sums).items()}
 
     def _repeat(self, step, iterator, number):
-        rows = tf.TensorArray(tf.float32, number, element_shape=(self.num_sums,))
+        rows = tf.TensorArray(tf.float32, number)
         for k in tf.range(number):
             sums = self._strategy.run(step, (next(iterator),))
             rows = rows.write(k, self._strategy.reduce(SUM, sums, axis=None))
@@ -81,16 +88,21 @@ class Steps:
         gradients = map(tf.convert_to_tensor, tape.gradient(objective, [v.value for v in variables]))
         for optimizer, group in self._groups:
             optimizer.apply([next(gradients) for _ in group], group)
-        return self._sums(y, logits, losses, weight)
+        return _sums(self._measures, y, logits, losses, weight)
 
     def _evaluate_step(self, batch):
         x, y, weight = batch
         logits = self.model(x, training=False)
-        return self._sums(y, logits, self._loss(y, logits), weight)
+        return _sums(self._held_out_measures, y, logits, self._loss(y, logits), weight)
 
-    def _sums(self, y, logits, losses, weight):
-        columns = [tf.ones_like(weight), losses, *(measure(y, logits) for measure in self._measures.values())]
-        return tf.stack([tf.reduce_sum(weight * column) for column in columns])
+
+def _sums(measures, y, logits, losses, weight) -> tf.Tensor:
+    columns = [tf.ones_like(weight), losses, *(measure(y, logits) for measure in measures.values())]
+    return tf.stack([tf.reduce_sum(weight * column) for column in columns])
+
+
+def _means(measures, sums) -> dict[str, float]:
+    return {name: float(total / sums[0]) for name, total in zip(["loss", *measures], sums[1:])}
 
 
 def _shares(replicas: int, *batch: tf.Tensor) -> tf.data.Dataset:

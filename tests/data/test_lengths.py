@@ -72,3 +72,11 @@ def test_rounding_adds_at_most_an_eighth_or_three():
     added = rounded(lengths) - lengths
     assert added.min() == 0
     assert np.all(added <= np.maximum(lengths / 8, 3))
+
+
+def test_rows_may_count_unlike_and_fillers_never_count():
+    lengths = np.array([3, 3, 3])
+    plan = LengthPlan(lengths, 100, 100, seed=0, multiple=2, row_weights=np.array([2.0, 5.0, 7.0]))
+    (rows,), (weights,) = plan.epoch(0)
+    assert sorted(zip(rows[:3].tolist(), weights[:3].tolist())) == [(0, 2.0), (1, 5.0), (2, 7.0)]
+    assert weights[3:].tolist() == [0]

@@ -96,6 +96,16 @@ def test_the_first_loss_is_the_mean_over_the_rows_with_the_fillers_left_out(run_
     assert fitted.history[0]["loss"] == pytest.approx(own.mean(), abs=1e-6)
 
 
+def test_the_epoch_is_chosen_by_what_is_monitored(run_dir):
+    # The measure rises with what the loss would have chosen against: how sure the model is, right or wrong.
+    sure = {"sure": lambda y, logits: tf.reduce_max(tf.abs(logits), -1)}
+    fitted = train(run_dir, epochs=4, held_out_measures=sure, monitor="sure")
+    assert set(fitted.history[0]) == {"loss", "accuracy", "val_loss", "val_sure", "learning_rate"}
+    best = max(row["val_sure"] for row in fitted.history)
+    x = tf.cast(striped(30, seed=1).inputs["image"], tf.float32)
+    assert np.abs(fitted.model(x, training=False)).max(1).mean() == pytest.approx(best, rel=1e-4)
+
+
 @pytest.mark.parametrize("batch_size", [16, 15])
 def test_one_device_and_two_give_the_same_losses(run_dir, two_devices, tmp_path, batch_size):
     # 70 rows: the last batch is short, and one of 15 cannot be halved; batch normalisation is synchronised.
