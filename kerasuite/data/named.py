@@ -31,6 +31,10 @@ _DOWNLOADS = {
         "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",
     ),
     "imdb": ("aclImdb", "https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz"),
+    "movielens-latest-small": (
+        "ml-latest-small",
+        "https://files.grouplens.org/datasets/movielens/ml-latest-small.zip",
+    ),
 }
 _INSTEAD_OF_ARRAYS = (
     "--data digits, an .npz file with x_train, y_train, x_test, y_test, a folder of IDX files, or a folder with one "
@@ -71,6 +75,14 @@ _ARCHIVES = {
         "aclImdb",
         "7c2ac02c03563afcf9b574c7e56c153a",
         "--data reviews_sample, or a table of texts and labels",
+    ),
+    # 978,202 bytes; the checksum of the edition of September 2018.
+    "movielens-latest-small": Archive(
+        "*.csv",
+        4,
+        "ml-latest-small",
+        "696d65a3dfceac7c45750ad32df2c259311949efec81f0f144fdfb91ebc9e436",
+        "--data order_sample, or a table of users, items and times",
     ),
 }
 
@@ -136,6 +148,10 @@ PHOTOS: dict[str, Callable[[], Path]] = {
 TEXTS: dict[str, Callable[[], Path]] = {
     "imdb": lambda: _unpacked("imdb", _ARCHIVES["imdb"]),
     "reviews_sample": lambda: sample("reviews.csv"),
+}
+# Folders of logs of interactions.
+LOGS: dict[str, Callable[[], Path]] = {
+    "movielens-latest-small": lambda: _unpacked("movielens-latest-small", _ARCHIVES["movielens-latest-small"])
 }
 
 

@@ -40,11 +40,17 @@ def is_table(path: str | Path) -> bool:
     return Path(str(path).lower().removesuffix(".gz")).suffix in ENDINGS
 
 
-def read(path: Path, takes: str = "") -> Table:
+def is_delimited(path: str | Path) -> bool:
+    """Whether a file's name ends as that of a csv or tsv."""
+    return Path(str(path).lower().removesuffix(".gz")).suffix in DELIMITED
+
+
+def read(path: Path, takes: str = "", *, has_names: bool = True) -> Table:
     """Read a table. Bytes that are no UTF-8 become U+FFFD.
 
     Args:
         takes: what is expected there, for errors.
+        has_names: whether the first line of a csv or tsv names the columns.
 
     Raises:
         InputError: it cannot be read; names the row.
@@ -57,7 +63,7 @@ def read(path: Path, takes: str = "") -> Table:
             return Table(_as_text(_json_lines(path)), 1)
         if ending in PARQUET:
             return Table(_as_text(pl.read_parquet(path)), 1)
-        return _delimited(path)
+        return delimited(path, has_names)
     except OSError as fault:
         raise InputError(f"{path} cannot be read: {fault.strerror}. {takes}".rstrip()) from fault
     except pl.exceptions.NoDataError as fault:
@@ -94,30 +100,43 @@ def _json_lines(path: Path) -> pl.DataFrame:
 # csv and tsv
 
 
-def _delimited(path: Path) -> Table:
+def delimited(path: Path, has_names: bool = True) -> Table:
+    """Read a csv or tsv, whatever its file is called.
+
+    Raises:
+        InputError: it cannot be read as a table; names the row.
+    """
     separator = separator_of(path)
     quote, notes = '"', ()
     if separator == "\t" and _has_plain_quotes(path):
         quote, notes = None, (f"Quotation marks in {path.name} are taken as plain characters.",)
     try:
-        frame = pl.read_csv(path, separator=separator, quote_char=quote, infer_schema=False, encoding="utf8-lossy")
+        frame = pl.read_csv(
+            path,
+            separator=separator,
+            has_header=has_names,
+            quote_char=quote,
+            infer_schema=False,
+            encoding="utf8-lossy",
+        )
     except pl.exceptions.NoDataError:
         raise
     except pl.exceptions.PolarsError as fault:
         raise InputError(f"{path} cannot be read as a table. {_malformed(path, separator)}") from fault
-    return Table(frame, 2, notes)
+    return Table(frame, 2 if has_names else 1, notes)
 
 
 def separator_of(path: Path) -> str:
     """The comma, semicolon or tab that the first line has most of."""
-    with _opened(path) as file:
+    with opened(path) as file:
         line = file.readline()
         while line and not line.strip(b"\r\n"):
             line = file.readline()
     return max(_SEPARATORS, key=line.decode("utf-8", "replace").count)
 
 
-def _opened(path: Path):
+def opened(path: Path):
+    """A file's bytes, unpacked where it is a .gz."""
     import gzip
 
     return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")
@@ -125,7 +144,7 @@ def _opened(path: Path):
 
 def _has_plain_quotes(path: Path) -> bool:
     """Whether the quotation marks of a tsv enclose nothing: every line is a row, and some cell only begins with one."""
-    with _opened(path) as file:
+    with opened(path) as file:
         lines = file.read().splitlines()
     if len({line.count(b"\t") for line in lines if line}) > 1:
         return False
@@ -135,7 +154,7 @@ def _has_plain_quotes(path: Path) -> bool:
 
 def _malformed(path: Path, separator: str) -> str:
     """Which row to look at, since polars does not say."""
-    with _opened(path) as file:
+    with opened(path) as file:
         lines = [line.decode("utf-8", "replace") for line in file.read().lstrip(b"\r\n").splitlines(keepends=True)]
     reader = csv.reader(lines, delimiter=separator, strict=True)
     # A cell in quotation marks may go over several lines.

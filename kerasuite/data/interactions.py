@@ -1,0 +1,222 @@
+"""Logs of who had to do with what, and when: tables as people have them, to a cleaned log in order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from kerasuite.contracts import Skipped, named
+from kerasuite.data import log_tables
+from kerasuite.data.log_tables import ITEM, RATING, ROW, SOURCE, TIME, USER, LogColumns
+from kerasuite.errors import InputError
+
+MOST_NAMED = 1000
+
+
+@dataclass(frozen=True)
+class Log:
+    """Interactions, user by user, each user's in order of time; where times are equal, in the order of the file.
+
+    Args:
+        users, items: int32 (n,), positions in user_ids and item_ids.
+        times: float64 (n,), seconds since 1970 or whatever the log counts; None where it has none, and the order of the
+            file is that of time.
+        ratings: float32 (n,), or None.
+        user_ids, item_ids: what the log calls them, str arrays in the order in which they appear.
+        skipped: rows that could not be used, the first thousand by name.
+        num_skipped: how many these are.
+        notes: what was noticed and mended.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    times: np.ndarray | None
+    ratings: np.ndarray | None
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    skipped: tuple[Skipped, ...] = ()
+    num_skipped: int = 0
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, keep: np.ndarray, *notes: str) -> Log:
+        """Some rows (a mask or positions, in the same order), and of users and items those that are left."""
+        columns = {
+            name: None if column is None else column[keep]
+            for name, column in (("times", self.times), ("ratings", self.ratings))
+        }
+        user_ids, users = _left(self.user_ids, self.users[keep])
+        item_ids, items = _left(self.item_ids, self.items[keep])
+        return replace(
+            self,
+            users=users,
+            items=items,
+            user_ids=user_ids,
+            item_ids=item_ids,
+            notes=(*self.notes, *notes),
+            **columns,
+        )
+
+
+def _left(ids: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ids that still occur, in their old order, and the codes in terms of them."""
+    there = np.zeros(len(ids), bool)
+    there[codes] = True
+    return ids[there], (np.cumsum(there) - 1).astype(np.int32)[codes]
+
+
+def read(names: Sequence[str], columns: LogColumns, *, rating_range: tuple[float, float] | None = None) -> Log:
+    """Read what `--data` names: a log's rows, each of a user and an item, perhaps with a time and a rating.
+
+    Args:
+        columns: what the columns are called; guessed, and said, where it is not given.
+        rating_range: the least and the greatest rating there can be; rows outside are skipped, and named.
+
+    Raises:
+        InputError: it cannot be used; says why, and what can be done.
+    """
+    tables = [log_tables.read(path, columns) for path in log_tables.paths(names)]
+    has = {what: {what in table.frame.columns for table in tables} for what in (TIME, RATING)}
+    for what, there in has.items():
+        if len(there) > 1:
+            without = next(table.path for table in tables if what not in table.frame.columns)
+            raise InputError(f"{without} has no column of the {what}, which others of the files have.")
+    rows = pl.concat([table.frame for table in tables])
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    kept, skipped, number = _usable(rows, names[0], rating_range)
+    kept, duplicates = _each_once(kept)
+    notes += tuple(duplicates)
+    user_ids, users = _coded(kept[USER])
+    item_ids, items = _coded(kept[ITEM])
+    times = kept[TIME].to_numpy() if TIME in kept.columns else None
+    ratings = kept[RATING].cast(pl.Float32).to_numpy() if RATING in kept.columns else None
+    order, said = _order(users, times)
+    return Log(
+        users[order],
+        items[order],
+        None if times is None else times[order],
+        None if ratings is None else ratings[order],
+        user_ids,
+        item_ids,
+        skipped,
+        number,
+        notes + said,
+    )
+
+
+def _usable(
+    rows: pl.DataFrame, name: str, rating_range: tuple[float, float] | None
+) -> tuple[pl.DataFrame, tuple[Skipped, ...], int]:
+    """The rows that can be used, with times and ratings as numbers; the others by name; how many these are."""
+    reason = pl.when(pl.col(USER) == "").then(pl.lit("no user")).when(pl.col(ITEM) == "").then(pl.lit("no item"))
+    numbers = {}
+    if TIME in rows.columns:
+        numbers[TIME] = log_tables.seconds(rows[TIME])
+        reason = reason.when(pl.col("_time").is_null()).then(pl.format("time {} is neither a number nor a date", TIME))
+    if RATING in rows.columns:
+        numbers[RATING] = rows[RATING].cast(pl.Float64, strict=False)
+        outside = ~pl.col("_rating").is_finite()
+        reason = reason.when(pl.col("_rating").is_null() | outside).then(pl.format("rating {} is no number", RATING))
+        if rating_range:
+            low, high = rating_range
+            beyond = ~pl.col("_rating").is_between(low, high)
+            reason = reason.when(beyond).then(pl.format(f"rating {{}} is not from {low:g} to {high:g}", RATING))
+    rows = rows.with_columns(*(column.alias(f"_{what}") for what, column in numbers.items()))
+    rows = rows.with_columns(_reason=reason.otherwise(pl.lit(None, pl.String)))
+    lost = rows.filter(pl.col("_reason").is_not_null())
+    kept = rows.filter(pl.col("_reason").is_null())
+    skipped = tuple(
+        Skipped(f"{source}[{row}]", why)
+        for source, row, why in lost.head(MOST_NAMED).select(SOURCE, ROW, "_reason").rows()
+    )
+    if not len(kept):
+        first = f", the first is {skipped[0]}" if skipped else ""
+        raise InputError(f"{name} has no row that can be used{first}. Each row needs a user and an item.")
+    kept = kept.with_columns(*(pl.col(f"_{what}").alias(what) for what in numbers))
+    return kept.select(USER, ITEM, *numbers), skipped, len(lost)
+
+
+def _each_once(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Rows that are the same in every column count once, where a time tells them apart."""
+    if TIME not in rows.columns:
+        return rows, []
+    once = rows.unique(maintain_order=True)
+    lost = len(rows) - len(once)
+    return once, [f"{lost:,} row(s) stood there twice, and count once."] if lost else []
+
+
+def _coded(ids: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Each id once, in the order in which they appear, and the ids as positions among them."""
+    once = ids.unique(maintain_order=True)
+    codes = ids.replace_strict(once, pl.Series(range(len(once)), dtype=pl.Int32), return_dtype=pl.Int32)
+    return once.to_numpy().astype(str), codes.to_numpy()
+
+
+def _order(users: np.ndarray, times: np.ndarray | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Rows by user, then by time, then as they stand; and what is to be said of it."""
+    if times is None:
+        return np.argsort(users, kind="stable"), ("The log has no times: its order is taken for that of time.",)
+    order = np.lexsort((times, users))
+    same_user = users[order][1:] == users[order][:-1]
+    ties = int((same_user & (times[order][1:] == times[order][:-1])).sum())
+    backwards = int((same_user & (order[1:] < order[:-1])).sum())
+    notes = ()
+    if backwards:
+        notes += ("The log is not in order of time: it was sorted.",)
+    if ties:
+        notes += (f"{ties:,} interactions have the time of the user's one before: they keep the order of the file.",)
+    return order, notes
+
+
+def without_repeats(log: Log) -> Log:
+    """Of a user's interactions with one item the first."""
+    pairs = log.users.astype(np.int64) * len(log.item_ids) + log.items
+    _, first = np.unique(pairs, return_index=True)
+    if len(first) == len(log):
+        return log
+    lost = len(log) - len(first)
+    note = f"{lost:,} interaction(s) were with an item that the user had already had: left out."
+    return log.take(np.sort(first), note)
+
+
+def with_enough(log: Log, least_of_item: int, least_of_user: int) -> Log:
+    """Without the items and users that have too few interactions, again and again until none is left.
+
+    The notes say how many went.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    kept = log
+    while len(kept):
+        of_item = np.bincount(kept.items, minlength=len(kept.item_ids))
+        of_user = np.bincount(kept.users, minlength=len(kept.user_ids))
+        enough = (of_item[kept.items] >= least_of_item) & (of_user[kept.users] >= least_of_user)
+        if enough.all():
+            break
+        kept = kept.take(enough)
+    if not len(kept):
+        raise InputError(
+            f"With at least {least_of_item} interactions an item and {least_of_user} a user, none of the log's "
+            f"{len(log):,} is left. Lower --min-item-count or --min-user-count."
+        )
+    if len(kept) == len(log):
+        return kept
+    lost = [len(a) - len(b) for a, b in ((log, kept), (log.user_ids, kept.user_ids), (log.item_ids, kept.item_ids))]
+    note = (
+        f"Items of under {least_of_item} interactions and users of under {least_of_user} were left out: "
+        f"{lost[2]:,} items, {lost[1]:,} users, {lost[0]:,} interactions."
+    )
+    return replace(kept, notes=(*log.notes, note))
+
+
+def skipped_sentence(log: Log) -> list[str]:
+    """The sentence on rows that could not be used, if there were any."""
+    if not log.num_skipped:
+        return []
+    return [named(f"{log.num_skipped:,} row(s) of the log were skipped", log.skipped)]

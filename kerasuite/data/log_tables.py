@@ -1,0 +1,203 @@
+"""The tables that logs of interactions come in, and which of their columns is which."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from kerasuite.data import named, tables
+from kerasuite.errors import InputError
+
+USER, ITEM, TIME, RATING = "user", "item", "time", "rating"
+SOURCE, ROW = "source", "row"
+# What a column may be called if nothing is said, with spaces, dashes and underscores left out.
+_CALLED = {
+    USER: (USER, "userid", "uid", "reviewerid", "customerid", "customer", "visitorid", "sessionid", "session"),
+    ITEM: (ITEM, "itemid", "iid", "movieid", "productid", "product", "articleid", "trackid", "bookid", "asin"),
+    TIME: (TIME, "timestamp", "ts", "date", "datetime", "unixreviewtime", "eventtime", "createdat"),
+    RATING: (RATING, "ratings", "score", "overall", "stars"),
+}
+# Columns of files that have no names above them, by their number.
+_UNNAMED = {2: (USER, ITEM), 4: (USER, ITEM, RATING, TIME)}
+_UNNAMED_ENDINGS, _DOUBLE_COLON = (".txt", ".data", ".dat"), "::"
+# RecBole's atomic files: tab-separated, each name with its type behind it.
+_TYPED_ENDINGS = (".inter",)
+# The log among the files of a data set's folder.
+_IN_FOLDERS = ("ratings.csv", "ratings.dat", "u.data", "*.inter", "interactions.csv")
+TAKES = (
+    f"--data takes {', '.join(named.LOGS)}, or tables of users, items, and perhaps times and ratings "
+    f"({', '.join(tables.ENDINGS)}, .inter; MovieLens's .dat and .data; two columns in a .txt)"
+)
+
+
+@dataclass(frozen=True)
+class LogColumns:
+    """What the columns are called; guessed where it is not said."""
+
+    user: str | None = None
+    item: str | None = None
+    time: str | None = None
+    rating: str | None = None
+
+
+class LogTable(NamedTuple):
+    """Rows as text: user, item, source, row, and time and rating where there are any; nothing missing but ''."""
+
+    path: Path
+    frame: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def paths(names: Sequence[str]) -> list[Path]:
+    """The files that names stand for: data sets by name, files, and the log in a data set's folder."""
+    found = []
+    for name in names:
+        path = named.LOGS[name]() if name in named.LOGS else Path(name).expanduser()
+        if path.is_dir():
+            inside = [each for pattern in _IN_FOLDERS for each in sorted(path.glob(pattern))]
+            if not inside:
+                raise InputError(f"{path} has none of {', '.join(_IN_FOLDERS)} in it. Name the file.")
+            path = inside[0]
+        if not path.is_file():
+            raise InputError(f"{name} is neither the name of a data set nor there as a file. {TAKES}.")
+        found.append(path)
+    return found
+
+
+def read(path: Path, columns: LogColumns) -> LogTable:
+    """One table of a log.
+
+    Raises:
+        InputError: it cannot be read, or it is not clear which column is which; names those there are.
+    """
+    table = _table(path)
+    names, notes = _column_names(path, table.frame.columns, columns)
+    cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
+    frame = table.frame.select(cells).with_columns(
+        pl.lit(path.name).alias(SOURCE), (pl.int_range(pl.len()) + table.first_row).alias(ROW)
+    )
+    return LogTable(path, frame, table.notes + notes)
+
+
+def _table(path: Path) -> tables.Table:
+    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    if ending in _UNNAMED_ENDINGS:
+        return _unnamed(path, _split_lines(path))
+    if ending in _TYPED_ENDINGS:
+        return _delimited(path)
+    if not tables.is_table(path):
+        raise InputError(f"{path} is not named as a log is. {TAKES}.")
+    table = tables.read(path, TAKES)
+    if tables.is_delimited(path) and all(_is_number(name) for name in table.frame.columns):
+        # The first row stands where names are expected.
+        return _unnamed(path, tables.read(path, TAKES, has_names=False).frame)
+    return table
+
+
+def _delimited(path: Path) -> tables.Table:
+    table = tables.delimited(path)
+    return table._replace(frame=table.frame.rename({name: name.split(":")[0] for name in table.frame.columns}))
+
+
+def _unnamed(path: Path, frame: pl.DataFrame) -> tables.Table:
+    width = len(frame.columns)
+    if width not in _UNNAMED:
+        raise InputError(
+            f"{path} has {width} columns and no names above them; without names, two are taken as user and item, and "
+            "four as user, item, rating and time. Put a line of names above the rows, such as user,item,time."
+        )
+    names = _UNNAMED[width]
+    note = f"{path.name} has no names above its columns: they are taken as {', '.join(names)}."
+    return tables.Table(frame.rename(dict(zip(frame.columns, names))), 1, (note,))
+
+
+def _split_lines(path: Path) -> pl.DataFrame:
+    """The cells of lines that are cut at '::', at tabs, or at spaces."""
+    try:
+        raw = tables.opened(path).read()
+    except OSError as fault:
+        raise InputError(f"{path} cannot be read: {fault.strerror or fault}.") from fault
+    if not raw.strip():
+        raise InputError(f"{path} is empty. {TAKES}.")
+    text = raw.decode("utf-8", "replace")
+    first = text.lstrip().split("\n", 1)[0]
+    separator = next((mark for mark in (_DOUBLE_COLON, "\t", ",") if mark in first), " ")
+    if separator == _DOUBLE_COLON:
+        text, separator = text.replace(_DOUBLE_COLON, "\x1f"), "\x1f"
+    try:
+        return pl.read_csv(
+            io.BytesIO(text.encode()), separator=separator, has_header=False, quote_char=None, infer_schema=False
+        )
+    except pl.exceptions.PolarsError as fault:
+        width = first.count(separator) + 1
+        lines = enumerate(text.splitlines(), 1)
+        row, line = next((row, line) for row, line in lines if line.count(separator) + 1 > width)
+        raise InputError(
+            f"{path}, line {row} has more than the {width} columns of the first line: {line[:80]!r}."
+        ) from fault
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.split("_duplicated_")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Which column is which, and a sentence on what was guessed."""
+    listed = f"it has {', '.join(map(repr, there))}"
+    found = {each.name: name for each in fields(columns) if (name := getattr(columns, each.name)) is not None}
+    for what, name in found.items():
+        if name not in there:
+            raise InputError(f"{path} has no column {name!r} (--{what}-column); {listed}.")
+    guessed = []
+    for what, called in _CALLED.items():
+        if what in found:
+            continue
+        fitting = [name for name in there if _plain(name) in called and name not in found.values()]
+        if len(fitting) > 1:
+            raise InputError(
+                f"{path} has {len(fitting)} columns that may hold the {what}: {', '.join(map(repr, fitting))}. Say "
+                f"which by --{what}-column."
+            )
+        if fitting:
+            found[what] = fitting[0]
+            guessed += [f"{fitting[0]!r} as the {what}"] if fitting[0] != what else []
+        elif what in (USER, ITEM):
+            raise InputError(
+                f"Which column of {path} holds the {what}s is not clear: {listed}.{tables.wrongly_saved(there)} Name "
+                f"it by --{what}-column."
+            )
+    return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def seconds(times: pl.Series) -> pl.Series:
+    """Times of numbers or of dates as float64, dates in seconds since 1970; null where it is neither.
+
+    Example:
+        >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01 00:01", "soon"])).to_list()
+        [12.5, 86400.0, 60.0, None]
+    """
+    numbers = times.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
+    if not numbers.null_count():
+        return numbers
+    for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d"):
+        plain = times.str.strip_suffix("Z")
+        if pattern == "%Y-%m-%d":
+            dates = plain.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
+        else:
+            dates = plain.str.to_datetime(pattern, strict=False, time_unit="us")
+        numbers = numbers.fill_null(dates.to_physical().cast(pl.Float64) / 1e6)
+    return numbers

@@ -1,0 +1,164 @@
+import gzip
+
+import numpy as np
+import pytest
+
+from kerasuite.data import interactions
+from kerasuite.data.log_tables import LogColumns
+from kerasuite.errors import InputError
+
+
+@pytest.fixture
+def log(tmp_path):
+    """The log of a csv's text, or of another kind of file."""
+
+    def log(text, name="log.csv", *, rating_range=None, **columns):
+        path = tmp_path / name
+        raw = text if isinstance(text, bytes) else text.encode()
+        path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+        return interactions.read([str(path)], LogColumns(**columns), rating_range=rating_range)
+
+    return log
+
+
+def told(log):
+    """(user, item) in the log's order, by their names."""
+    return [(str(log.user_ids[user]), str(log.item_ids[item])) for user, item in zip(log.users, log.items)]
+
+
+def test_rows_are_sorted_by_user_and_time_and_ties_keep_the_files_order(log):
+    found = log("user,item,time\na,x,3\nb,y,9\na,z,1\na,w,3\n")
+    assert told(found) == [("a", "z"), ("a", "x"), ("a", "w"), ("b", "y")]
+    assert found.times.tolist() == [1, 3, 3, 9]
+    assert any("not in order of time" in note for note in found.notes)
+    assert any(note.startswith("1 interactions have the time of the user's one before") for note in found.notes)
+
+
+def test_ids_are_text_with_their_zeros_commas_quotes_and_accents(log):
+    found = log('user,item,time\n007,"a, b",1\n7,"say ""hi""",1\n007,naïve,2\n')
+    assert told(found) == [("007", "a, b"), ("007", "naïve"), ("7", 'say "hi"')]
+
+
+def test_columns_are_guessed_by_usual_names_and_said(log):
+    found = log("userId,movieId,rating,timestamp\n1,2,3.5,964982703\n")
+    assert told(found) == [("1", "2")]
+    assert (found.ratings.tolist(), found.times.tolist()) == ([3.5], [964982703.0])
+    assert any("'userId' as the user" in note and "'movieId' as the item" in note for note in found.notes)
+
+
+def test_columns_that_are_named_are_taken(log):
+    found = log("who,what,user\n1,2,9\n", user="who", item="what")
+    assert told(found) == [("1", "2")]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("who,what\n1,2\n", {}, "--user-column"),
+        ("user,thing\n1,2\n", {}, "--item-column"),
+        ("user,item,item_id\n1,2,3\n", {}, "2 columns that may hold the item"),
+        ("user,item\n1,2\n", {"time": "when"}, "no column 'when' (--time-column); it has 'user', 'item'"),
+        ("1,2,3\n4,5,6\n", {}, "3 columns and no names above them"),
+        ("", {}, "is empty"),
+        ("user,item\n,\n", {}, "no row that can be used, the first is log.csv[2]: no user"),
+    ],
+)
+def test_what_is_not_clear_is_refused_with_what_is_there(log, text, options, said):
+    with pytest.raises(InputError) as refused:
+        log(text, **options)
+    assert said in str(refused.value)
+
+
+def test_a_file_that_is_not_there_or_no_table_is_refused(tmp_path):
+    (tmp_path / "log.pdf").write_text("user,item")
+    for name in ("nothing.csv", "log.pdf"):
+        with pytest.raises(InputError, match=name):
+            interactions.read([str(tmp_path / name)], LogColumns())
+
+
+def test_rows_that_cannot_be_used_are_named_with_the_reason(log):
+    found = log(
+        "user,item,time,rating\na,x,1,5\n,y,2,4\na,,3,4\na,z,soon,4\na,w,5,good\na,v,6,9\n", rating_range=(1, 5)
+    )
+    assert told(found) == [("a", "x")]
+    assert [str(each) for each in found.skipped] == [
+        "log.csv[3]: no user",
+        "log.csv[4]: no item",
+        "log.csv[5]: time soon is neither a number nor a date",
+        "log.csv[6]: rating good is no number",
+        "log.csv[7]: rating 9 is not from 1 to 5",
+    ]
+    assert interactions.skipped_sentence(found)[0].startswith("5 row(s) of the log were skipped: log.csv[3]: no user;")
+
+
+def test_rows_that_stand_twice_count_once(log):
+    found = log("user,item,time\na,x,1\na,x,1\na,x,2\n")
+    assert len(found) == 2
+    assert any(note.startswith("1 row(s) stood there twice") for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("log.txt", "1 10\n1 20\n2 10\n"),
+        ("log.txt.gz", "1 10\n1 20\n2 10\n"),
+        ("u.data", "1\t10\t5\t1\n1\t20\t3\t2\n2\t10\t4\t1\n"),
+        ("ratings.dat", "1::10::5::1\n1::20::3::2\n2::10::4::1\n"),
+        ("log.csv", "1,10,5,1\n1,20,3,2\n2,10,4,1\n"),
+        ("log.inter", "user_id:token\titem_id:token\ttimestamp:float\n1\t10\t1\n1\t20\t2\n2\t10\t1\n"),
+        ("log.jsonl", '{"user": 1, "item": "10"}\n{"user": 1, "item": "20"}\n{"user": 2, "item": "10"}\n'),
+    ],
+)
+def test_logs_come_in_many_files(log, name, text):
+    assert told(log(text, name)) == [("1", "10"), ("1", "20"), ("2", "10")]
+
+
+def test_the_log_of_a_data_sets_folder_is_found(tmp_path):
+    (tmp_path / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,3,4\n")
+    (tmp_path / "movies.csv").write_text("movieId,title\n2,Two\n")
+    assert told(interactions.read([str(tmp_path)], LogColumns())) == [("1", "2")]
+
+
+def test_several_files_are_one_log(tmp_path):
+    for name, row in (("a.csv", "u,x,2"), ("b.csv", "u,y,1")):
+        (tmp_path / name).write_text(f"user,item,time\n{row}\n")
+    found = interactions.read([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], LogColumns())
+    assert told(found) == [("u", "y"), ("u", "x")]
+
+
+def test_files_of_which_one_has_no_times_are_refused(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,time\nu,x,2\n")
+    (tmp_path / "b.csv").write_text("user,item\nu,y\n")
+    with pytest.raises(InputError, match=r"b.csv has no column of the time"):
+        interactions.read([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], LogColumns())
+
+
+def test_dates_are_times(log):
+    found = log("user,item,date\na,x,2024-01-03\na,y,2024-01-02T10:00:00Z\n")
+    assert told(found) == [("a", "y"), ("a", "x")]
+    assert found.times.tolist() == [1704189600.0, 1704240000.0]
+
+
+def test_a_second_time_with_an_item_is_left_out_and_counted(log):
+    found = interactions.without_repeats(log("user,item,time\na,x,1\na,y,2\na,x,3\nb,x,1\n"))
+    assert told(found) == [("a", "x"), ("a", "y"), ("b", "x")]
+    assert found.notes[-1].startswith("1 interaction(s) were with an item that the user had already had")
+
+
+def test_rare_items_and_users_go_until_none_is_left(log):
+    # Without z, which comes once, c has one item left and goes; without c, y comes once and goes too.
+    text = "user,item\na,x\na,w\nb,x\nb,w\nc,y\nc,z\nd,y\nd,x\nd,w\n"
+    found = interactions.with_enough(log(text), 2, 2)
+    assert told(found) == [("a", "x"), ("a", "w"), ("b", "x"), ("b", "w"), ("d", "x"), ("d", "w")]
+    assert found.notes[-1].endswith("2 items, 1 users, 3 interactions.")
+
+
+def test_asking_for_more_than_there_is_is_refused(log):
+    with pytest.raises(InputError, match="--min-item-count"):
+        interactions.with_enough(log("user,item\na,x\nb,y\n"), 2, 1)
+
+
+def test_what_is_left_of_a_log_has_only_the_users_and_items_that_occur(log):
+    found = log("user,item\na,x\nb,y\nc,z\n").take(np.array([True, False, True]))
+    assert (found.user_ids.tolist(), found.item_ids.tolist()) == (["a", "c"], ["x", "z"])
+    assert told(found) == [("a", "x"), ("c", "z")]
