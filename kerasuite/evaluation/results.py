@@ -45,7 +45,7 @@ def write(
         texts: from positions of rows to their texts, where rows are texts.
         serving_input: the argument of the SavedModel's signature, as Python.
         run_dir: where the model lies, if not in `folder`.
-        extra: the pipeline's own sections of the report. A picture with a name is written to a file of that name too.
+        extra: the pipeline's own sections of the report.
 
     Returns:
         What metrics.json says.
@@ -60,6 +60,42 @@ def write(
     metrics = dict(facts) | classification.numbers(scores)
     mistakes = classification.mistaken_texts(shown["mistakes"], texts(rows)) if texts and len(rows) else None
     sections = classification.sections(scores, metrics, drawn, history, extra, mistakes)
+    finish(
+        folder,
+        metrics,
+        sections,
+        title=title,
+        summary=summary,
+        warnings=warnings,
+        settings=settings,
+        command=command,
+        serving_input=serving_input,
+        run_dir=run_dir,
+    )
+    return metrics
+
+
+def finish(
+    folder: Path,
+    metrics: Mapping[str, Any],
+    sections: Sequence[Section],
+    *,
+    title: str,
+    summary: str,
+    warnings: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    command: str = "",
+    serving_input: str = "",
+    run_dir: Path | None = None,
+    unit: str = "rows",
+) -> None:
+    """Write the report and its pictures, and metrics.json last, and print the headline.
+
+    Args:
+        sections: of the report. A picture with a name is written to a file of that name too.
+        run_dir: where the model lies, if not in `folder`.
+        unit: what is counted: rows, or users.
+    """
     for figure in (figure for section in sections for figure in section.figures if figure.name):
         run_directory.write(folder / f"{figure.name}.png", figure.png)
     environment = folder / run_directory.ENVIRONMENT
@@ -74,8 +110,9 @@ def write(
         command=command,
         serving_input=serving_input,
         run_directory=str(run_dir or folder),
+        unit=unit,
     )
     run_directory.write(folder / run_directory.REPORT, page)
     run_directory.write_json(folder / run_directory.METRICS, metrics)
-    print(*filter(None, (headline_sentence(metrics), without_seen_sentence(metrics), verdict_sentence(metrics))))
-    return metrics
+    sentences = headline_sentence(metrics, unit), without_seen_sentence(metrics, unit), verdict_sentence(metrics, unit)
+    print(*filter(None, sentences))

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from kerasuite.contracts import Ragged
+from kerasuite.evaluation import recommenders
+from kerasuite.evaluation.ranking import best, without
+from kerasuite.evaluation.recommenders import Past
+
+RNG = np.random.default_rng(0)
+SEQUENCES = Ragged.of([RNG.permutation(25)[: RNG.integers(2, 12)].tolist() for _ in range(80)])
+HISTORIES = Ragged.of([RNG.permutation(25)[: RNG.integers(1, 9)].tolist() for _ in range(30)])
+PAST = Past(SEQUENCES, 25)
+
+
+def had(sequences, number=25):
+    """A dense matrix of who had what."""
+    matrix = np.zeros((len(sequences), number))
+    for row in range(len(sequences)):
+        matrix[row, sequences[row]] = 1
+    return matrix
+
+
+def test_the_most_popular_come_in_order_without_what_was_had():
+    past = Past(Ragged.of([[0, 1, 2], [1, 2], [2], [3, 2]]), 5)
+    lists = recommenders.most_popular(past)(Ragged.of([[4], [2, 1]]), 4)
+    assert lists.tolist() == [[2, 1, 0, 3], [0, 3, 4, -1]]
+
+
+def test_where_items_may_come_again_they_are_recommended_again():
+    past = Past(Ragged.of([[0, 1], [1]]), 3, repeats=True)
+    assert recommenders.most_popular(past)(Ragged.of([[1]]), 2).tolist() == [[1, 0]]
+
+
+def test_what_was_popular_long_ago_is_not_popular_recently():
+    sequences = Ragged.of([[0, 1]] * 5 + [[2]] * 2)
+    times = Ragged.of([[0.0, 1.0]] * 5 + [[9.0]] * 2, float)
+    past = Past(sequences, 3, times)
+    assert recommenders.most_popular(past)(Ragged.of([[]]), 1).tolist() == [[0]]
+    assert recommenders.most_popular_recently(past)(Ragged.of([[]]), 1).tolist() == [[2]]
+
+
+def test_markov_counts_what_came_after_the_last_item():
+    past = Past(Ragged.of([[0, 1], [0, 1], [0, 2], [3, 4], [5], [4, 4]]), 6)
+    lists = recommenders.markov(past)(Ragged.of([[3, 0], [0, 3], [5], []]), 3)
+    assert lists[0, :2].tolist() == [1, 2]
+    assert lists[1, 0] == 4
+    # Nothing ever came after 5: what is popular does (0 and 4 three times, the first of them first).
+    assert lists[2].tolist() == lists[3].tolist() == [0, 4, 1]
+
+
+def test_neighbours_are_those_of_dense_cosines():
+    matrix = had(SEQUENCES)
+    both = matrix.T @ matrix
+    norms = np.sqrt(np.diag(both))
+    cosines = both / np.outer(norms, norms) * both / (both + recommenders.SHRINK)
+    np.fill_diagonal(cosines, 0)
+    # What is linked to nothing comes by popularity, which is too little to change the order of links.
+    popularity = matrix.sum(0)
+    scores = had(HISTORIES) @ cosines + 1e-9 * popularity
+    expected = best(without(scores, HISTORIES), 8)
+    assert recommenders.item_knn(PAST)(HISTORIES, 8).tolist() == expected.tolist()
+
+
+def test_ease_solves_the_ridge_regression_of_each_item_on_all_others():
+    matrix = had(SEQUENCES)
+    weights = np.zeros((25, 25))
+    for item in range(25):
+        others = np.delete(np.arange(25), item)
+        # With a ridge R the zero-diagonal least squares of a column on the others.
+        a = matrix[:, others]
+        weights[others, item] = np.linalg.solve(a.T @ a + recommenders.RIDGE * np.eye(24), a.T @ matrix[:, item])
+    expected = best(without(had(HISTORIES) @ weights, HISTORIES), 8)
+    assert recommenders.ease(PAST)(HISTORIES, 8).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", ["most_popular", "item_knn", "markov", "ease"])
+def test_nobody_is_recommended_what_they_had_or_anything_twice(name):
+    lists = recommenders.fit_all(PAST)[name](HISTORIES, 20)
+    for row, history in enumerate(HISTORIES[k] for k in range(len(HISTORIES))):
+        items = lists[row][lists[row] >= 0].tolist()
+        assert not set(items) & set(history.tolist())
+        assert len(set(items)) == len(items) == min(20, 25 - len(history))
+
+
+def test_what_the_data_do_not_permit_is_left_out(monkeypatch):
+    assert "most_popular_recently" not in recommenders.fit_all(PAST)
+    monkeypatch.setattr(recommenders, "MOST_ITEMS_OF_EASE", 24)
+    assert "ease" not in recommenders.fit_all(PAST)
