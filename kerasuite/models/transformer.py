@@ -43,7 +43,7 @@ def build(
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
 
     is_token = token_ids != 0  # (batch, tokens)
-    x = keras.layers.Embedding(vocabulary_size, dim, name="tokens")(token_ids)  # (batch, tokens, dim)
+    x = keras.layers.ReversibleEmbedding(vocabulary_size, dim, name="tokens")(token_ids)  # (batch, tokens, dim)
     x = PositionEmbedding(longest, positions, name="positions")(x)
     if not pre_norm:
         x = _norm("embedding_norm")(x)

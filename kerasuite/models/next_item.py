@@ -1,0 +1,130 @@
+"""A recommender as it is trained: the loss of each history, with all items as candidates or with a sample of them."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasuite.models.recommender import ITEMS
+
+_NEVER = -1e9
+CUT = 10
+
+
+def trainer(encoder: keras.Model, *, num_negatives: int | None = None, seed: int = 0) -> keras.Model:
+    """The encoder with its loss: histories with their next item behind them, int32 (batch, items), to (batch, 2).
+
+    In training the first number is the mean loss of a history's items, each foreseen from those before it (or of the
+    last alone, where the encoder has one state a history), and the second is 0. Else they are the loss of the last
+    item among all items, and its normalised discounted gain in a list of ten.
+
+    Args:
+        num_negatives: items drawn at random, for each step anew, which stand for all others; None takes all.
+        seed: of that draw.
+    """
+    ids = keras.Input((None,), dtype="int32", name="item_ids")
+    states = encoder(ids[:, :-1])
+    loss = NextItemLoss(
+        encoder.get_layer(ITEMS), num_negatives, seed, last_alone=encoder.output_shape[1] == 1, name="loss"
+    )
+    return keras.Model(ids, loss(states, ids), name="trainer")
+
+
+class NextItemLoss(keras.layers.Layer):
+    """Softmax cross-entropy of the next item, by the table that the items are read with."""
+
+    def __init__(
+        self, table: keras.layers.Embedding, num_negatives: int | None, seed: int, *, last_alone: bool, **kwargs
+    ):
+        super().__init__(dtype="float32", **kwargs)
+        self.table, self.num_items, self.num_negatives = table, table.input_dim - 1, num_negatives
+        self.last_alone = last_alone
+        self.draws = keras.random.SeedGenerator(seed)
+
+    def call(self, states, ids, training=None):
+        """States (batch, items or 1, dim) and ids (batch, items + 1) to (batch, 2)."""
+        return self._trained(states, ids) if training else self._ranked(states, ids)
+
+    def compute_output_shape(self, states_shape, ids_shape):
+        """A pair of numbers a history."""
+        return (ids_shape[0], 2)
+
+    def _trained(self, states, ids):
+        targets = last_of(ids)[:, None] if self.last_alone else ids[:, 1:]
+        places = tf.where(targets != 0)
+        wanted, known = tf.gather_nd(targets, places), tf.gather_nd(states, places)
+        losses = self._all_items(known, wanted) if self.num_negatives is None else self._sampled(known, wanted)
+        rows, number = places[:, 0], tf.cast(tf.shape(ids)[0], tf.int64)
+        sums = tf.math.unsorted_segment_sum(losses, rows, number)
+        counts = tf.math.unsorted_segment_sum(tf.ones_like(losses), rows, number)
+        mean = tf.math.divide_no_nan(sums, counts)
+        return tf.stack([mean, tf.zeros_like(mean)], axis=1)
+
+    def _all_items(self, known, wanted):
+        logits = tf.matmul(known, self._vectors()[1:], transpose_b=True)  # (places, items)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(wanted - 1, logits)
+
+    def _sampled(self, known, wanted):
+        """As if of all items, from some: each stands for as many as were not drawn.
+
+        The sum over all other items, of which the sample's sum is an unbiased estimate once it is scaled up
+        (Bengio and Senécal 2008, Adaptive importance sampling; uniform draws).
+        """
+        drawn = keras.random.randint((self.num_negatives,), 1, self.num_items + 1, seed=self.draws)
+        vectors = self._vectors()
+        own = tf.reduce_sum(known * tf.gather(vectors, wanted), -1) - np.log((self.num_items - 1) / self.num_negatives)
+        others = tf.matmul(known, tf.gather(vectors, drawn), transpose_b=True)  # (places, negatives)
+        logits = tf.concat([own[:, None], others], 1)
+        rows, hits, _ = tf.nn.compute_accidental_hits(tf.cast(wanted, tf.int64)[:, None], tf.cast(drawn, tf.int64), 1)
+        never = tf.fill([tf.size(rows)], _NEVER)
+        logits = tf.tensor_scatter_nd_add(logits, tf.stack([rows, tf.cast(hits, tf.int32) + 1], 1), never)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(wanted), logits)
+
+    def _ranked(self, states, ids):
+        lengths = tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1)
+        wanted = last_of(ids)
+        at_last = states[:, 0] if self.last_alone else tf.gather(states, lengths - 2, batch_dims=1)
+        scores = tf.matmul(at_last, self._vectors(), transpose_b=True)  # (batch, 1 + items)
+        own = tf.gather(scores, wanted, batch_dims=1)
+        losses = tf.reduce_logsumexp(scores[:, 1:], -1) - own
+        # Places ahead: the better items, less those that the history has. Padding is better than none.
+        ahead = tf.reduce_sum(tf.cast(scores[:, 1:] >= own[:, None], tf.int32), -1) - 1
+        had = tf.gather(scores, ids, batch_dims=1) >= own[:, None]
+        ahead -= tf.reduce_sum(tf.cast(had & (ids != 0), tf.int32), -1) - 1
+        place = tf.cast(ahead, tf.float32)
+        gain = tf.where(ahead < CUT, tf.math.log(2.0) / tf.math.log(place + 2), 0.0)
+        return tf.stack([losses, gain], axis=1)
+
+    def _vectors(self):
+        return tf.convert_to_tensor(self.table.embeddings)
+
+
+def last_of(ids: tf.Tensor) -> tf.Tensor:
+    """The last item of each row of ids (batch, items), 0 where padded."""
+    lengths = tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1)
+    return tf.gather(ids, lengths - 1, batch_dims=1)
+
+
+def scorer(trainer: keras.Model) -> keras.Model:
+    """The model to serve: item ids int32 (batch, items), 0 where padded, to scores of all items (batch, num_items)."""
+    (encoder,) = (layer for layer in trainer.layers if isinstance(layer, keras.Model))
+    states = LastState(name="last_state")(encoder.output, encoder.input)
+    scores = encoder.get_layer(ITEMS)(states, reverse=True)
+    return keras.Model(encoder.input, scores[:, 1:], name="scorer")  # without padding's
+
+
+@keras.saving.register_keras_serializable(package="kerasuite")
+class LastState(keras.layers.Layer):
+    """The state after the last item of each history."""
+
+    def call(self, states, ids):
+        """States (batch, items or 1, dim) and ids (batch, items) to (batch, dim)."""
+        if states.shape[1] == 1:
+            return states[:, 0]
+        last = tf.maximum(tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1) - 1, 0)
+        return tf.gather(states, last, batch_dims=1)
+
+    def compute_output_shape(self, states_shape, ids_shape):
+        """Of the last states."""
+        return (states_shape[0], states_shape[2])

@@ -1,0 +1,163 @@
+"""A fitted recommender as a SavedModel: histories of item ids in, lists of items out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kerasuite import run_directory
+from kerasuite.errors import EnvironmentFault, InputError
+
+BATCH_SIZE = 256
+# Two items whose scores lie this close are a tie: either may come first.
+TIE = 1e-4
+
+
+class HistoryPreparation(Protocol):
+    """What makes numbers of item ids, and can be traced into a SavedModel."""
+
+    item_ids: tf.Tensor
+
+    def serve_batch(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ids (batch, items) to numbers from 1, 0 where there are no more, and how many ids were unknown (batch,)."""
+
+    def cut(self, numbers: tf.Tensor) -> tf.Tensor:
+        """What the model takes of them."""
+
+
+class ServableRecommender(tf.Module):
+    """Preparation, scores of all items and the choice of the best, behind one signature.
+
+    Args:
+        scorer: numbers of items (batch, items) to scores (batch, number of items).
+        popularity: of each item; who has no history gets the most popular.
+        k: items of a list.
+        repeats: whether what is in a history may be recommended.
+    """
+
+    def __init__(
+        self, scorer: keras.Model, prepare: HistoryPreparation, popularity: np.ndarray, k: int, *, repeats: bool = False
+    ):
+        super().__init__(name="servable")
+        self.scorer, self.prepare, self.k, self._repeats = scorer, prepare, k, repeats
+        self._popularity = tf.constant(popularity, tf.float32)
+        signature = [tf.TensorSpec([None, None], tf.string, name="histories")]
+        self.serve = tf.function(self._serve, input_signature=signature)
+        self.catalogue = tf.function(lambda: {"item_ids": self.prepare.item_ids}, input_signature=[])
+
+    def _serve(self, histories):
+        numbers, unknown = self.prepare.serve_batch(histories)
+        known = tf.reduce_any(numbers > 0, -1)
+        # Of a batch in which nobody has a history something must be read: an item that is not looked at.
+        read = tf.cond(tf.reduce_any(known), lambda: self.prepare.cut(numbers), lambda: tf.ones_like(unknown)[:, None])
+        scores = tf.where(known[:, None], self.scorer(read, training=False), self._popularity)
+        if not self._repeats:
+            scores = without(scores, numbers)
+        found, places = tf.math.top_k(scores, self.k)
+        return {
+            "items": tf.where(found > -np.inf, tf.gather(self.prepare.item_ids, places), ""),
+            "scores": found,  # both (batch, k), best first
+            "unknown": unknown,
+        }
+
+
+def without(scores: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+    """Scores (batch, items), -inf for the items numbered (from 1; 0 is none) in each row."""
+    places = tf.where(numbers > 0)
+    had = tf.stack([places[:, 0], tf.cast(tf.gather_nd(numbers, places), tf.int64) - 1], 1)
+    return tf.tensor_scatter_nd_update(scores, had, tf.fill([tf.shape(had)[0]], tf.constant(-np.inf, scores.dtype)))
+
+
+def export(path: Path, servable: ServableRecommender) -> None:
+    """Write the SavedModel, whole or not at all.
+
+    Signatures: `serving_default`, histories of item ids (batch, items), '' where a row is shorter, to items and scores
+    (batch, k) and the number of unknown ids (batch,); `catalogue`, to item_ids.
+    """
+    signatures = {"serving_default": servable.serve, "catalogue": servable.catalogue}
+    with run_directory.writing(path) as temporary:
+        tf.saved_model.save(servable, str(temporary), signatures=signatures)
+
+
+class Recommended(NamedTuple):
+    """Lists of histories, best first: item ids and scores, (rows, k); how many ids of each were unknown, (rows,)."""
+
+    items: np.ndarray
+    scores: np.ndarray
+    unknown: np.ndarray
+
+
+class Recommender:
+    """Histories of item ids to lists, with nothing but `servable/`.
+
+    Args:
+        path: a SavedModel that `export` wrote.
+
+    Raises:
+        InputError: there is no SavedModel, or it is of another kind.
+    """
+
+    def __init__(self, path: str | Path):
+        if not tf.saved_model.contains_saved_model(str(path)):
+            raise InputError(f"{path} holds no SavedModel; expected the servable/ of a finished run.")
+        # Held as long as the signatures are used: they do not keep its variables alive.
+        self._loaded = tf.saved_model.load(str(path))
+        if "catalogue" not in self._loaded.signatures:
+            raise InputError(f"{path} has no signature catalogue; expected the servable/ of a recommender's run.")
+        self._serve = self._loaded.signatures["serving_default"]
+        self.item_ids = self._loaded.signatures["catalogue"]()["item_ids"].numpy().astype(str)
+
+    def __call__(self, histories: Iterable[Sequence[str]], batch_size: int = BATCH_SIZE) -> Recommended:
+        """The lists of histories, in order."""
+        parts = list(self._batches(iter(histories), batch_size))
+        return Recommended(*(np.concatenate([part[k] for part in parts]) for k in range(3)))
+
+    def _batches(self, histories: Iterator[Sequence[str]], batch_size: int) -> Iterator[Recommended]:
+        while some := list(islice(histories, batch_size)):
+            width = max(map(len, some))
+            padded = [[*history, *[""] * (width - len(history))] for history in some]
+            answer = self._serve(histories=tf.constant(padded, tf.string, (len(some), width)))
+            items, scores, unknown = (answer[name].numpy() for name in ("items", "scores", "unknown"))
+            yield Recommended(items.astype(str), scores, unknown)
+
+
+def compare(served: Recommended, in_python: Recommended, ids: Sequence[str]) -> dict[str, float]:
+    """What the SavedModel recommends from strings, held against the model in Python, list by list.
+
+    Returns:
+        `checked`, `label_disagreements` and `max_difference` of scores, as metrics.json has them.
+
+    Raises:
+        EnvironmentFault: a list has other items, and not because of ties; names the first rows.
+    """
+    is_item = (served.items != "") | (in_python.items != "")  # a list may be short
+    differences = np.abs(np.subtract(served.scores, in_python.scores, out=np.zeros(is_item.shape), where=is_item))
+    rows = np.flatnonzero((served.items != in_python.items).any(1))
+    untied = [row for row in rows if not _is_tied(*(part[row] for part in (*served[:2], *in_python[:2])))]
+    wrong = np.union1d(untied, np.flatnonzero(~(differences <= TIE).all(1))).astype(int)
+    if len(wrong):
+        named = ", ".join(str(ids[row]) for row in wrong[:5])
+        raise EnvironmentFault(
+            f"The exported model recommends other items than the model in Python to {len(wrong)} of "
+            f"{len(served.items)} users ({named}): the export is not to be trusted, and the run is not finished."
+        )
+    return {
+        "checked": len(served.items),
+        "label_disagreements": 0,
+        "max_difference": float(differences.max(initial=0.0)),
+    }
+
+
+def _is_tied(items: np.ndarray, scores: np.ndarray, others: np.ndarray, other_scores: np.ndarray) -> bool:
+    """Whether two lists differ in the order of equal scores alone, and in which of equal ones came last."""
+    if (items == "").sum() != (others == "").sum():
+        return False
+    items, scores, others, other_scores = (part[items != ""] for part in (items, scores, others, other_scores))
+    known = dict(zip(others, other_scores))
+    return all(abs(known.get(item, other_scores[-1]) - score) <= TIE for item, score in zip(items, scores))

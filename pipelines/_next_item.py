@@ -1,0 +1,291 @@
+"""How a recommender of the next item is fitted, scored and reported."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasuite import config, run_directory
+from kerasuite.contracts import Examples, Splits
+from kerasuite.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from kerasuite.data.interactions import Log
+    from kerasuite.data.item_ids import HistoryPreparation
+    from kerasuite.evaluation.ranking_report import Rankings
+    from kerasuite.training.fit import Fitted
+
+PIPELINE = "lstm_recommender"
+# Above so many items the loss takes a sample of them, if nothing is said.
+MOST_ITEMS_IN_LOSS, SAMPLED = 20_000, 4096
+NEIGHBOURS_OF, NEIGHBOURS = 12, 5
+SERVING_INPUT = 'histories=tf.constant([["id1", "id2"], ["id3", ""]])'
+
+
+def read(config: config.Settings) -> Log:
+    """The log that the settings name."""
+    from kerasuite.data import interactions, order_sample
+    from kerasuite.data.log_tables import LogColumns
+
+    if order_sample.NAME in config.data:
+        if len(config.data) > 1:
+            raise InputError(f"--data {order_sample.NAME} does not go with others.")
+        return order_sample.log()
+    columns = LogColumns(config.user_column, config.item_column, config.time_column, config.rating_column)
+    return interactions.read(config.data, columns, rating_range=config.rating_range)
+
+
+def size_note(log: Log) -> str:
+    """How large the log is."""
+    return f"{len(log):,} interactions of {len(log.user_ids):,} users with {len(log.item_ids):,} items."
+
+
+def say(splits: Splits) -> None:
+    """Print what was noticed in loading."""
+    for sentence in (*splits.notes, *(f"Warning: {sentence}" for sentence in splits.warnings)):
+        print(sentence, file=sys.stderr)
+
+
+def preparation(config: config.Settings, examples: Examples) -> HistoryPreparation:
+    """What makes numbers of item ids."""
+    from kerasuite.data.item_ids import HistoryPreparation
+
+    return HistoryPreparation(examples.class_names, config.max_length)
+
+
+def num_negatives(config: config.Settings, num_items: int) -> int | None:
+    """How many items stand for all others in the loss; None where all are taken."""
+    number = (SAMPLED if num_items > MOST_ITEMS_IN_LOSS else 0) if config.negatives is None else config.negatives
+    return number if 0 < number < num_items else None
+
+
+def fit(
+    config: config.Settings, train: Examples, validation: Examples, run_dir: Path, strategy: tf.distribute.Strategy
+) -> Fitted:
+    """Train on every user with two items or more, and choose the epoch by the lists for validation's users."""
+    import keras
+
+    from kerasuite.data import batches, histories
+    from kerasuite.data.item_ids import HistoryPreparation
+    from kerasuite.data.lengths import LengthPlan
+    from kerasuite.models import next_item, recommender
+    from kerasuite.training import fit, optimizers, precision
+
+    num_items, replicas = len(train.class_names), strategy.num_replicas_in_sync
+    rng = np.random.default_rng([config.seed, 1])
+    some = np.sort(rng.permutation(len(validation))[: config.validation_users])
+    train, validation = histories.whole(train), histories.whole(validation.take(some))
+    train = train.take(np.flatnonzero(train.inputs[histories.HISTORY].lengths >= 2))
+    if not len(train):
+        raise InputError("No user has two items to train on. Look at --user-column, or pass another --split.")
+    # One more is read than the model sees: the item to be foreseen.
+    prepare = HistoryPreparation(train.class_names, config.max_length + 1)
+
+    def build() -> keras.Model:
+        encoder = recommender.encoder(
+            config.model,
+            num_items,
+            dim=config.dim,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            dropout=config.dropout,
+            longest=config.max_length,
+        )
+        return next_item.trainer(encoder, num_negatives=num_negatives(config, num_items), seed=config.seed)
+
+    def plan(examples: Examples, tokens: int, shuffle: bool, weights: np.ndarray | None = None) -> LengthPlan:
+        lengths = _foreseen(examples, config.max_length)
+        return LengthPlan(lengths, tokens, tokens, config.seed, shuffle, replicas, weights)
+
+    foreseen = _foreseen(train, config.max_length)
+    planned = plan(
+        train, config.batch_tokens, True, np.ones(len(train)) if config.model == "bidirectional" else foreseen
+    )
+    training = batches.starting_at(train, prepare, planned)
+    loss = lambda y, outputs: outputs[:, 0]  # noqa: E731
+    arithmetic = run_directory.remember(
+        run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
+    )
+    rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * planned.steps_per_epoch)
+    keras.utils.set_random_seed(config.seed)
+    return fit.fit(
+        build,
+        training,
+        batches.training(validation, prepare, plan(validation, 4096, False), epochs=1),
+        loss=loss,
+        held_out_measures={"ndcg@10": lambda y, outputs: outputs[:, 1]},
+        monitor="ndcg@10",
+        optimizers=lambda model: [
+            (optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay), model.trainable_variables)
+        ],
+        epochs=config.epochs,
+        steps_per_epoch=planned.steps_per_epoch,
+        run_dir=run_dir,
+        strategy=strategy,
+        precision=arithmetic["used"],
+        patience=config.patience,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+def _foreseen(examples: Examples, max_length: int) -> np.ndarray:
+    """How many items of each history are foreseen from others."""
+    from kerasuite.data.histories import HISTORY
+
+    return np.minimum(examples.inputs[HISTORY].lengths - 1, max_length)
+
+
+def finish(
+    config: config.Settings, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """Export, ask the export for a list for every test user, and write the report; metrics.json comes last."""
+    from kerasuite.data import histories
+    from kerasuite.models import next_item
+    from kerasuite.serving import recommender as serving
+    from kerasuite.training.checkpoint import discard
+
+    began = time.monotonic()
+    scorer = next_item.scorer(fitted.model)
+    with run_directory.writing(run_dir / run_directory.MODEL) as path:
+        scorer.save(path)
+    prepare = preparation(config, splits.train)
+    counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
+    servable = serving.ServableRecommender(scorer, prepare, counts, config.top_k, repeats=config.repeat_items)
+    serving.export(run_dir / run_directory.SERVABLE, servable)
+
+    history = splits.test.inputs[histories.HISTORY]
+    item_ids = np.array(splits.test.class_names)
+    served = serving.Recommender(run_dir / run_directory.SERVABLE)(
+        item_ids[history[row]] for row in range(len(history))
+    )
+    checked = serving.compare(served, in_python(config, scorer, prepare, splits.test, counts), splits.test.ids)
+    rankings = _rankings(config, splits, served.items, counts)
+    seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
+    metrics = write(config, rankings, splits, run_dir, checked, seconds, fitted, neighbours(scorer, counts))
+    discard(run_dir / run_directory.CHECKPOINTS)
+    return metrics
+
+
+def in_python(
+    config: config.Settings, scorer: keras.Model, prepare: HistoryPreparation, examples: Examples, counts: np.ndarray
+):
+    """What the model in Python recommends, as the export is held against it."""
+    from kerasuite.data import batches, histories
+    from kerasuite.evaluation import ranking
+    from kerasuite.serving.recommender import Recommended
+
+    history = examples.inputs[histories.HISTORY]
+    items, scores = [], []
+    start = 0
+    for x in batches.inference(examples, prepare, 512):
+        rows = np.arange(start, start + len(x))
+        found = scorer(x, training=False).numpy()
+        found = found if config.repeat_items else ranking.without(found, history[rows])
+        lists = ranking.best(found, config.top_k)
+        items.append(lists)
+        scores.append(np.where(lists >= 0, np.take_along_axis(found, lists, 1), -np.inf))
+        start += len(x)
+    names = np.append(np.array(examples.class_names), "")
+    return Recommended(names[np.concatenate(items)], np.concatenate(scores), np.zeros(len(examples), np.int32))
+
+
+def _rankings(config: config.Settings, splits: Splits, served: np.ndarray, counts: np.ndarray) -> Rankings:
+    """The model's lists and those of the baselines, of which validation's users choose the best."""
+    from kerasuite.data import histories, order_sample
+    from kerasuite.evaluation import ranking, recommenders
+    from kerasuite.evaluation.ranking_report import Rankings
+
+    train, validation, test = splits.train, splits.validation, splits.test
+    past = recommenders.Past(
+        histories.sequences(train), len(train.class_names), train.facts.get(histories.TIMES), config.repeat_items
+    )
+    fitted = recommenders.fit_all(past)
+
+    def quality(lists) -> float:
+        found = lists(validation.inputs[histories.HISTORY], ranking.LONGEST)
+        return ranking.by_user(found, validation.labels)[ranking.HEADLINE].mean()
+
+    best = max(fitted, key=lambda name: quality(fitted[name]))
+    history = test.inputs[histories.HISTORY]
+    made_up = order_sample.NAME in config.data
+    return Rankings(
+        targets=test.labels,
+        lists=positions(served, test.class_names),
+        baselines={name: lists(history, ranking.LONGEST) for name, lists in fitted.items()},
+        best_baseline=best,
+        ids=test.ids,
+        histories=history,
+        item_names=test.class_names,
+        counts=counts,
+        optimum=order_sample.best_lists(history, ranking.LONGEST) if made_up else None,
+    )
+
+
+def positions(items: np.ndarray, item_ids: tuple[str, ...]) -> np.ndarray:
+    """Item ids (rows, k) to their places in the catalogue; -1 where there is none."""
+    order = np.argsort(item_ids)
+    names = np.asarray(item_ids)[order]
+    place = np.minimum(np.searchsorted(names, items), len(names) - 1)
+    return np.where(names[place] == items, order[place], -1)
+
+
+def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Items with many interactions, and for each those whose vectors point most nearly the same way."""
+    from kerasuite.models.recommender import ITEMS
+
+    vectors = scorer.get_layer(ITEMS).get_weights()[0][1:]
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    found = []
+    for item in np.argsort(-counts, kind="stable")[:NEIGHBOURS_OF]:
+        cosines = vectors @ vectors[item]
+        # Of an item with no interactions the vector is as it was drawn.
+        cosines[(counts == 0) | (np.arange(len(counts)) == item)] = -np.inf
+        found.append((int(item), np.argsort(-cosines, kind="stable")[:NEIGHBOURS]))
+    return found
+
+
+def write(
+    settings: config.Settings,
+    rankings: Rankings,
+    splits: Splits,
+    run_dir: Path,
+    servable: Mapping[str, Any],
+    seconds: Mapping[str, float],
+    fitted: Fitted,
+    near: list[tuple[int, np.ndarray]],
+) -> dict[str, Any]:
+    """The files of the results."""
+    from kerasuite.evaluation import ranking_report, results
+
+    confusion = ranking_report.group_confusion(rankings)
+    run_directory.write(run_dir / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
+    run_directory.write(run_dir / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
+    facts = {
+        "pipeline": PIPELINE,
+        "examples": splits.counts,
+        "servable": servable,
+        "seconds": seconds | {"total": sum(seconds.values())},
+    }
+    metrics = facts | ranking_report.numbers(rankings)
+    results.finish(
+        run_dir,
+        metrics,
+        ranking_report.sections(rankings, metrics, confusion, fitted.history, near),
+        title=f"{settings.model} on {Path(settings.data[0]).name}",
+        summary=" ".join(splits.notes),
+        warnings=splits.warnings,
+        settings=asdict(settings),
+        command=config.command(PIPELINE, settings),
+        serving_input=SERVING_INPUT,
+        unit="users",
+    )
+    return metrics

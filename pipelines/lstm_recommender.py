@@ -1,0 +1,158 @@
+"""A log of interactions to recommendations of the next item, measured against all items and honest baselines.
+
+kerasuite run lstm_recommender --data interactions.csv
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kerasuite import config, devices, run_directory
+from kerasuite.contracts import Examples, Splits
+from kerasuite.errors import InputError
+from kerasuite.pipelines import _next_item
+
+if TYPE_CHECKING:
+    from kerasuite.training.fit import Fitted
+
+# Settings for seconds, on a log that is made up, of which the best answer is known.
+SAMPLE = {"data": ("order_sample",), "epochs": 30, "learning_rate": 5e-3, "patience": 30, "precision": "float32"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(config.Settings):
+    """Settings of lstm_recommender."""
+
+    data: tuple[str, ...] = ("movielens-latest-small",)
+    """movielens-latest-small (downloaded once), order_sample (made up), or logs: tables of users, items, times and
+    perhaps ratings (csv, tsv, jsonl, parquet, .inter), MovieLens's .dat and .data, two columns of a .txt."""
+    user_column: str | None = None
+    """Column of the users; guessed, and said, if not given."""
+    item_column: str | None = None
+    """Column of the items; guessed, and said, if not given."""
+    time_column: str | None = None
+    """Column of the times, numbers or dates; guessed, and said, if not given. Without one the file's order counts."""
+    rating_column: str | None = None
+    """Column of the ratings; guessed, and said, if not given."""
+    rating_range: tuple[float, float] | None = None
+    """The least and the greatest rating there can be; rows outside are skipped, and named."""
+    min_item_count: int = 1
+    """Interactions that an item needs; others are left out, and counted."""
+    min_user_count: int = 1
+    """Interactions that a user needs; others are left out, and counted."""
+    repeat_items: bool = False
+    """What a user has had may come again, and is recommended again."""
+    split: Literal["last", "time"] = "last"
+    """last: each user's last item is the test's, the one before it validation's. time: the first item that a user has
+    after a moment, foreseen from what was before it; nothing after that moment is trained on."""
+    model: Literal["lstm", "gru", "bidirectional", "transformer"] = "lstm"
+    """What reads the history. bidirectional reads it both ways, and is trained on its last item."""
+    dim: int = 64
+    """Width of the items' vectors, and of all layers."""
+    num_layers: int = 1
+    """Recurrent layers, or blocks of attention."""
+    num_heads: int = 2
+    """Attention heads of transformer."""
+    dropout: float = 0.2
+    """Share of the numbers dropped between layers."""
+    max_length: int = 50
+    """Items of a history that are read, the last ones."""
+    negatives: int | None = None
+    """Items drawn at random, at each step anew, to stand for all others in the loss; 0 takes all items. If not given,
+    all up to 20,000 items, and 4,096 above."""
+    batch_tokens: int = 1024
+    """Items of histories a step at most, padding counted; a batch holds histories of like lengths."""
+    epochs: int = 50
+    """Passes over the training users at most."""
+    learning_rate: float = 1e-3
+    """Peak rate of Adam."""
+    schedule: Literal["constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear"] = "constant"
+    """Course of the rate over all epochs."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay, times the rate."""
+    validation_users: int = 5000
+    """Users that validation ranks all items for after each epoch, at most; drawn at random."""
+    top_k: int = 20
+    """Items of a list that the exported model gives."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, least in (
+            ("dim", 2),
+            ("num_layers", 1),
+            ("num_heads", 1),
+            ("max_length", 2),
+            ("batch_tokens", 2),
+            ("validation_users", 1),
+            ("top_k", 20),
+            ("min_item_count", 1),
+            ("min_user_count", 1),
+        ):
+            if getattr(self, name) < least:
+                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least {least}.")
+        if not 0 < self.learning_rate < float("inf"):
+            raise InputError(f"--learning-rate is {self.learning_rate}; it must be over 0.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"--dropout is {self.dropout}; it must lie from 0 to under 1.")
+        if (self.negatives or 0) < 0:
+            raise InputError(f"--negatives is {self.negatives}; it must be 0 or more.")
+        if self.dim % self.num_heads:
+            raise InputError(f"--dim {self.dim} is not a multiple of --num-heads {self.num_heads}.")
+        if self.rating_range and not self.rating_range[0] < self.rating_range[1]:
+            raise InputError(f"--rating-range is {self.rating_range}; expected the least, then the greatest.")
+
+
+def load(config: Config) -> Splits:
+    """Read the log, name what cannot be used, and part it into what is trained on and what is to be foreseen."""
+    from kerasuite.data import histories, interactions
+
+    log = _next_item.read(config)
+    if not config.repeat_items:
+        log = interactions.without_repeats(log)
+    log = interactions.with_enough(log, config.min_item_count, config.min_user_count)
+    parts = histories.split(
+        log,
+        config.split,
+        validation_fraction=config.validation_fraction,
+        test_fraction=config.test_fraction,
+    )
+    notes = (*log.notes, *parts.notes, _next_item.size_note(log))
+    warnings = tuple(interactions.skipped_sentence(log))
+    return Splits(parts.train, parts.validation, parts.test, log.skipped, notes, warnings)
+
+
+def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:
+    """Fit the model; goes on from the run directory's checkpoint if there is one."""
+    strategy = devices.strategy(config.devices)
+    run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
+    return _next_item.fit(config, train, validation, run_dir, strategy)
+
+
+def finish(
+    config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
+    """Export, ask the export for a list for every test user, and write the report; metrics.json comes last."""
+    return _next_item.finish(config, fitted, splits, run_dir, seconds)
+
+
+def run(config: Config, run_dir: Path) -> dict[str, Any]:
+    """Load, train, finish."""
+    began = time.monotonic()
+    devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
+    splits = load(config)
+    _next_item.say(splits)
+    run_directory.require_same(run_dir, "data", splits.fingerprint())
+    loaded = time.monotonic()
+    fitted = train(config, splits.train, splits.validation, run_dir)
+    seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
+    return finish(config, fitted, splits, run_dir, seconds)
+
+
+if __name__ == "__main__":
+    from kerasuite.commands.run import script
+
+    script(__file__)

@@ -1,0 +1,118 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasuite.models import next_item, recommender
+
+NUM_ITEMS, DIM = 30, 8
+RNG = np.random.default_rng(0)
+CAUSAL = ("lstm", "gru", "transformer")
+
+
+def made(kind, **options):
+    keras.utils.set_random_seed(0)
+    return recommender.encoder(kind, NUM_ITEMS, dim=DIM, num_layers=2, dropout=0.0, **options)
+
+
+def ids(*rows):
+    """Rows of item ids, 0 behind the shorter ones."""
+    return tf.ragged.constant(rows, dtype=tf.int32).to_tensor()
+
+
+def table(model):
+    return next(layer for layer in model.layers if layer.name == recommender.ITEMS).get_weights()[0]
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_a_state_knows_nothing_of_what_comes_after_it(kind):
+    encoder = made(kind)
+    first, second = encoder(ids([3, 4, 5, 6])), encoder(ids([3, 4, 9, 1]))
+    np.testing.assert_allclose(first[:, :2], second[:, :2], atol=1e-6)
+    assert np.abs(first[:, 2:] - second[:, 2:]).min() > 0
+
+
+@pytest.mark.parametrize("kind", recommender.KINDS)
+def test_the_order_of_a_history_counts(kind):
+    scorer = next_item.scorer(next_item.trainer(made(kind)))
+    assert np.abs(scorer(ids([3, 4, 5])) - scorer(ids([4, 3, 5]))).max() > 1e-5
+
+
+@pytest.mark.parametrize("kind", recommender.KINDS)
+def test_padding_changes_no_score(kind):
+    scorer = next_item.scorer(next_item.trainer(made(kind)))
+    alone, beside = scorer(ids([3, 4])), scorer(ids([3, 4], [5, 6, 7, 8, 9, 10]))
+    assert alone.shape == (1, NUM_ITEMS)
+    np.testing.assert_allclose(alone[0], beside[0], atol=1e-6)
+
+
+def log_softmax(scores):
+    scores = np.asarray(scores, np.float64)
+    return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+
+
+@pytest.mark.parametrize("kind", CAUSAL)
+def test_the_loss_is_the_mean_over_a_histories_items_of_the_cross_entropy_among_all_items(kind):
+    encoder = made(kind)
+    trainer = next_item.trainer(encoder)
+    history = [3, 7, 2, 9]
+    states = encoder(ids(history[:-1]))[0].numpy()
+    chances = log_softmax(states @ table(encoder)[1:].T)
+    expected = -np.mean([chances[place, item - 1] for place, item in enumerate(history[1:])])
+    found = trainer(ids(history, [5, 6]), training=True)
+    assert float(found[0, 0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_reads_both_ways_is_trained_on_its_last_item():
+    encoder = made("bidirectional")
+    history = [3, 7, 2, 9]
+    chances = log_softmax(encoder(ids(history[:-1]))[0, 0].numpy() @ table(encoder)[1:].T)
+    found = next_item.trainer(encoder)(ids(history, [5, 6]), training=True)
+    assert float(found[0, 0]) == pytest.approx(-chances[8], rel=1e-4)
+
+
+def test_a_history_with_nothing_to_foresee_has_no_loss():
+    found = next_item.trainer(made("lstm"))(ids([3], [5, 6]), training=True)
+    assert found[0].numpy().tolist() == [0, 0]
+
+
+def test_the_loss_of_a_sample_is_on_average_nearly_that_of_all_items():
+    encoder = made("lstm", scale=1.0)
+    history = ids([3, 7, 2, 9])
+    exact = float(next_item.trainer(encoder)(history, training=True)[0, 0])
+    sampled = next_item.trainer(encoder, num_negatives=15, seed=1)
+    draw = tf.function(lambda: sampled(history, training=True)[0, 0])
+    draws = [float(draw()) for _ in range(400)]
+    assert np.std(draws) > 0
+    # The logarithm of an unbiased sum is a little too small; without the correction it would be log 2 too small.
+    assert exact - 0.1 < np.mean(draws) < exact + 0.02
+
+
+def test_an_item_that_is_drawn_by_chance_does_not_stand_against_itself():
+    # With many more draws than items everything is drawn: the target's own draws must not count.
+    encoder = made("lstm")
+    few = next_item.trainer(encoder, num_negatives=20_000, seed=1)(ids([3, 7]), training=True)
+    exact = next_item.trainer(encoder)(ids([3, 7]), training=True)
+    assert float(few[0, 0]) == pytest.approx(float(exact[0, 0]), abs=0.01)
+
+
+def test_out_of_training_the_numbers_are_those_of_the_last_item_among_all_others():
+    encoder = made("lstm", scale=1.0)
+    trainer, scorer = next_item.trainer(encoder), next_item.scorer(next_item.trainer(encoder))
+    histories = [RNG.permutation(NUM_ITEMS)[: RNG.integers(2, 9)] + 1 for _ in range(40)]
+    found = trainer(ids(*[each.tolist() for each in histories]), training=False).numpy()
+    for history, (loss, gain) in zip(histories, found):
+        scores = scorer(ids(history[:-1].tolist()))[0].numpy()
+        assert loss == pytest.approx(-log_softmax(scores)[history[-1] - 1], rel=1e-4)
+        scores[history[:-1] - 1] = -np.inf
+        place = int((scores > scores[history[-1] - 1]).sum())
+        assert gain == pytest.approx(1 / np.log2(place + 2) if place < 10 else 0, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", recommender.KINDS)
+def test_the_scorer_is_saved_with_its_one_table(kind, tmp_path):
+    scorer = next_item.scorer(next_item.trainer(made(kind)))
+    scorer.save(tmp_path / "scorer.keras")
+    loaded = keras.models.load_model(tmp_path / "scorer.keras")
+    np.testing.assert_allclose(loaded(ids([3, 4, 5])), scorer(ids([3, 4, 5])), atol=1e-6)
+    assert sum(weight.shape[0] == NUM_ITEMS + 1 for weight in loaded.weights) == 1

@@ -1,0 +1,161 @@
+"""lstm_recommender from end to end on small made-up logs."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kerasuite.commands import run
+from kerasuite.errors import InputError
+from kerasuite.models.recommender import KINDS
+from kerasuite.pipelines import lstm_recommender
+from kerasuite.training import fit
+
+ITEMS = 20
+
+
+def walks(number, seed=0):
+    """Users who go from each item to the next: what comes next is known for certain."""
+    rng = np.random.default_rng(seed)
+    for user in range(number):
+        start, length = rng.integers(0, ITEMS), rng.integers(4, 9)
+        for time in range(length):
+            yield f"u{user:03d}", f"i{(start + time) % ITEMS:02d}", time
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "log.csv"
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([("user", "item", "time"), *walks(150), ("", "i01", 3), ("u001", "i02", "late")])
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(table):
+    return lstm_recommender.Config(
+        data=(str(table),), dim=16, batch_tokens=128, epochs=12, learning_rate=2e-2, precision="float32", max_length=6
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(config, tmp_path_factory):
+    return run.start("lstm_recommender", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
+
+
+def train(config, folder):
+    splits = lstm_recommender.load(config)
+    folder.mkdir(exist_ok=True)
+    return lstm_recommender.train(config, splits.train, splits.validation, folder)
+
+
+def metrics_of(run_dir):
+    return json.loads((run_dir / "metrics.json").read_text())
+
+
+def test_what_always_comes_next_is_learnt_and_scored_on_every_user_by_the_exported_model(finished):
+    metrics = metrics_of(finished)
+    assert metrics["examples"] == {"train": 150, "validation": 150, "test": 150, "skipped": 2}
+    assert metrics["servable"]["checked"] == 150
+    assert metrics["servable"]["label_disagreements"] == 0
+    assert metrics["servable"]["max_difference"] < 1e-4
+    assert metrics["headline"] == "ndcg@10"
+    assert metrics["test"]["ndcg@10"]["value"] > 0.9
+    assert metrics["test"]["hit_rate@10"]["n"] == 150
+    assert set(metrics["baselines"]) == {"most_popular", "most_popular_recently", "item_knn", "markov", "ease"}
+    # Who looks at the item before alone knows all there is to know here.
+    assert metrics["best_baseline"] == "markov"
+    assert metrics["verdict"] == "not shown"
+
+
+def test_the_run_leaves_its_files_and_no_checkpoint(finished):
+    names = {path.name for path in finished.iterdir()}
+    assert {"confusion_matrix.png", "report.html", "metrics.json", "servable", "model.keras"} <= names
+    assert "checkpoints" not in names
+    with open(finished / "confusion_matrix.csv") as file:
+        rows = list(csv.reader(file))[1:]
+    assert sum(int(cell) for row in rows for cell in row[1:]) == 150
+
+
+def test_the_predictions_name_each_users_target_and_its_rank(finished):
+    with open(finished / "predictions.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 150
+    for row in rows:
+        if row["rank"] and int(row["rank"]) <= 10:
+            assert row[f"item_{row['rank']}"] == row["target"]
+    hits = np.mean([bool(row["rank"]) and int(row["rank"]) <= 10 for row in rows])
+    assert hits == pytest.approx(metrics_of(finished)["test"]["hit_rate@10"]["value"])
+
+
+def test_the_report_names_rows_that_were_skipped(finished):
+    page = (finished / "report.html").read_text()
+    for words in ("log.csv[", "no user", "time late is neither a number nor a date", "Some users", "taken for which"):
+        assert words in page
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lstm"])
+def test_the_other_models_learn_it_too(config, tmp_path, kind):
+    run_dir = run.start("lstm_recommender", replace(config, model=kind, epochs=20, output=str(tmp_path / "run")))
+    metrics = metrics_of(run_dir)
+    assert metrics["test"]["ndcg@10"]["value"] > 0.6
+    assert metrics["servable"]["max_difference"] < 1e-4
+
+
+def test_a_sample_of_items_in_the_loss_is_enough(config, tmp_path):
+    fitted = train(replace(config, negatives=8), tmp_path / "run")
+    assert fitted.history[-1]["val_ndcg@10"] > 0.8
+
+
+def test_by_time_the_same_is_learnt(config, tmp_path):
+    run_dir = run.start("lstm_recommender", replace(config, split="time", output=str(tmp_path / "run")))
+    assert metrics_of(run_dir)["test"]["ndcg@10"]["value"] > 0.5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_device_and_two_give_the_same_losses(config, tmp_path, kind):
+    alike = replace(config, model=kind, dropout=0.0, epochs=2, learning_rate=1e-3)
+    histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
+    for one, two in zip(*histories, strict=True):
+        for name in ("loss", "val_loss", "val_ndcg@10"):
+            assert one[name] == pytest.approx(two[name], 1e-4)
+
+
+def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, tmp_path, monkeypatch):
+    settings = replace(config, epochs=3, negatives=8)
+    whole = train(settings, tmp_path / "whole")
+    original, seen = fit._Run.epoch, []
+
+    def cut_off(self, *arguments):
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+        seen.append(0)
+        original(self, *arguments)
+
+    monkeypatch.setattr(fit._Run, "epoch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, tmp_path / "cut")
+    monkeypatch.undo()
+    again = train(settings, tmp_path / "cut")
+    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert again.history == whole.history
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dim": 1},
+        {"dropout": 1.0},
+        {"negatives": -1},
+        {"learning_rate": 0.0},
+        {"top_k": 5},
+        {"dim": 15, "num_heads": 2},
+        {"rating_range": (5.0, 1.0)},
+    ],
+)
+def test_a_setting_out_of_range_is_refused_by_its_flag(config, changes):
+    with pytest.raises(InputError, match=f"--{next(iter(changes)).replace('_', '-')}"):
+        replace(config, **changes)

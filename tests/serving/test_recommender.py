@@ -1,0 +1,114 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasuite.data.item_ids import HistoryPreparation
+from kerasuite.errors import EnvironmentFault, InputError
+from kerasuite.models import next_item
+from kerasuite.models import recommender as models
+from kerasuite.serving import recommender
+from kerasuite.serving.recommender import Recommended
+
+ITEM_IDS = tuple(f"i{number}" for number in range(12))
+POPULARITY = np.arange(12)[::-1]
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    keras.utils.set_random_seed(0)
+    return next_item.scorer(next_item.trainer(models.encoder("lstm", 12, dim=4, scale=1.0)))
+
+
+@pytest.fixture(scope="module")
+def served(scorer, tmp_path_factory):
+    """The exported recommender, lists of five."""
+    path = tmp_path_factory.mktemp("served") / "servable"
+    recommender.export(path, recommender.ServableRecommender(scorer, HistoryPreparation(ITEM_IDS, 3), POPULARITY, 5))
+    return recommender.Recommender(path)
+
+
+def by_hand(scorer, history, k=5):
+    """The list of a history, by sorting."""
+    scores = scorer(tf.constant([[ITEM_IDS.index(item) + 1 for item in history[-3:]]])).numpy()[0]
+    order = [ITEM_IDS[place] for place in np.argsort(-scores, kind="stable")]
+    return [item for item in order if item not in history][:k]
+
+
+def test_histories_of_unlike_lengths_get_the_lists_of_sorting_without_what_they_had(scorer, served):
+    histories = [["i3"], ["i1", "i2", "i3", "i4", "i5"], ["i7", "i0"]]
+    assert served(histories).items.tolist() == [by_hand(scorer, history) for history in histories]
+
+
+def test_ids_that_are_not_known_are_counted_and_skipped(scorer, served):
+    found = served([["i3", "never", "i7", "seen"], ["i3", "i7"]])
+    assert found.unknown.tolist() == [2, 0]
+    assert found.items[0].tolist() == found.items[1].tolist() == by_hand(scorer, ["i3", "i7"])
+
+
+@pytest.mark.parametrize("histories", [[[]], [["nothing", "known"]], [[], ["i3"]]])
+def test_who_has_no_history_gets_the_popular(served, histories):
+    found = served(histories)
+    assert found.items[0].tolist() == ["i0", "i1", "i2", "i3", "i4"]
+    assert found.scores[0].tolist() == [11, 10, 9, 8, 7]
+
+
+def test_a_list_ends_where_everything_was_had(served):
+    found = served([[*ITEM_IDS[:10]]])
+    assert sorted(found.items[0][:2]) == ["i10", "i11"]
+    assert found.items[0][2:].tolist() == ["", "", ""]
+
+
+def test_items_may_come_again_where_that_was_asked_for(scorer, tmp_path):
+    made = recommender.ServableRecommender(scorer, HistoryPreparation(ITEM_IDS, 3), POPULARITY, 12, repeats=True)
+    recommender.export(tmp_path / "servable", made)
+    assert set(recommender.Recommender(tmp_path / "servable")([["i3"]]).items[0]) == set(ITEM_IDS)
+
+
+def test_the_catalogue_is_in_the_export(served):
+    assert served.item_ids.tolist() == list(ITEM_IDS)
+
+
+def test_another_saved_model_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no SavedModel"):
+        recommender.Recommender(tmp_path)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "other"))
+    with pytest.raises(InputError, match="recommender's run"):
+        recommender.Recommender(tmp_path / "other")
+
+
+# The export against the model in Python
+
+
+def lists(items, scores):
+    return Recommended(np.array([items]), np.array([scores]), np.zeros(1, int))
+
+
+SAID = lists(["a", "b", "c"], [3.0, 2.0, 1.0])
+
+
+def test_the_same_lists_are_checked_and_the_difference_told():
+    found = recommender.compare(lists(["a", "b", "c"], [3.0, 2.00005, 1.0]), SAID, ["u"])
+    assert found["checked"] == 1
+    assert found["max_difference"] == pytest.approx(5e-5)
+
+
+def test_equal_scores_may_stand_in_either_order():
+    tied = lists(["a", "b", "c"], [3.0, 3.0, 1.0])
+    assert recommender.compare(lists(["b", "a", "c"], [3.0, 3.0, 1.0]), tied, ["u"])["label_disagreements"] == 0
+    # Of two that are equal at the end, either may be the last.
+    assert recommender.compare(lists(["a", "b", "d"], [3.0, 2.0, 1.0]), SAID, ["u"])["label_disagreements"] == 0
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lists(["b", "a", "c"], [3.0, 2.0, 1.0]),  # the right scores with the wrong names
+        lists(["x", "y", "z"], [3.0, 2.0, 1.0]),
+        lists(["a", "b", "c"], [3.0, 2.0, 1.5]),
+        lists(["a", "b", "c"], [np.nan, 2.0, 1.0]),
+    ],
+)
+def test_other_lists_are_refused_by_the_users_name(other):
+    with pytest.raises(EnvironmentFault, match="user 7"):
+        recommender.compare(other, SAID, ["user 7"])
