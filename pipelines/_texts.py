@@ -73,7 +73,8 @@ def vocabulary(path: Path, size: int, train: Examples | None) -> list[str]:
 
     if not path.is_file():
         run_directory.write(path, "".join(f"{piece}\n" for piece in text.learnt_pieces(train, size)))
-    return path.read_text("utf-8").splitlines()
+    # Not splitlines(): a piece may be a character that ends a line elsewhere.
+    return path.read_text("utf-8").split("\n")[:-1]
 
 
 def fit_encoder(

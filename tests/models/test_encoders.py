@@ -1,4 +1,5 @@
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,15 +25,62 @@ def from_scratch():
     }
 
 
-@pytest.mark.parametrize("pooling", ["mean", "first"])
+def expected(pooling, weights):
+    if pooling == "mean":
+        return [tiny_bert.states(row, weights).mean(0) for row in FULL]
+    if pooling == "first":
+        return [tiny_bert.states(row, weights)[0] for row in FULL]
+    return [tiny_bert.pooled(row, weights) for row in FULL]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "first", "pooler"])
 def test_a_checkpoint_computes_what_bert_does(checkpoint, pooling):
     encoder = encoders.load(str(checkpoint), pooling)
-    weights = tiny_bert.tensors()
-    if pooling == "mean":
-        expected = [tiny_bert.states(row, weights).mean(0) for row in FULL]
-    else:
-        expected = [tiny_bert.pooled(row, weights) for row in FULL]
-    np.testing.assert_allclose(encoder.model(np.array(IDS)).numpy(), expected, atol=2e-5)
+    np.testing.assert_allclose(encoder.model(np.array(IDS)).numpy(), expected(pooling, tiny_bert.tensors()), atol=2e-5)
+
+
+@pytest.mark.parametrize("prefix", ["distilbert.", ""])
+def test_a_distilbert_computes_what_bert_without_types_does(tmp_path, prefix):
+    weights = tiny_bert.tensors() | {"embeddings.token_type_embeddings.weight": np.zeros((1, tiny_bert.DIM))}
+    encoder = encoders.load(str(tiny_bert.write_distilbert(tmp_path / "distil", weights, prefix)))
+    np.testing.assert_allclose(encoder.model(np.array(IDS)).numpy(), expected("first", weights), atol=2e-5)
+
+
+@pytest.mark.parametrize("prefix", ["roberta.", ""])
+def test_a_roberta_computes_what_bert_with_one_type_does(tmp_path, prefix):
+    encoder = encoders.load(str(tiny_bert.write_roberta(tmp_path / "roberta", tiny_bert.tensors(), prefix)))
+    assert (encoder.start, encoder.end, encoder.pad) == (0, 2, 1)
+    ids = [[id or encoder.pad for id in row] for row in IDS]
+    # Its normalisation has another epsilon.
+    np.testing.assert_allclose(encoder.model(np.array(ids)).numpy(), expected("first", tiny_bert.tensors()), atol=2e-3)
+
+
+def test_a_bert_without_a_pooler_ends_in_its_first_state(tmp_path):
+    weights = {name: value for name, value in tiny_bert.tensors().items() if "pooler" not in name}
+    folder = str(tiny_bert.write(tmp_path / "bare", weights))
+    np.testing.assert_allclose(encoders.load(folder).model(np.array(IDS)), expected("first", weights), atol=2e-5)
+    with pytest.raises(InputError, match="has no pooler"):
+        encoders.load(folder, "pooler")
+
+
+def test_a_preset_of_kerashub_is_an_encoder_too(checkpoint, tmp_path):
+    backbone = keras_hub.models.Backbone.from_preset(str(checkpoint))
+    backbone.save_to_preset(tmp_path)
+    keras_hub.models.Tokenizer.from_preset(str(checkpoint)).save_to_preset(tmp_path)
+    encoder = encoders.load(str(tmp_path), "mean")
+    # It has KerasHub's own GELU, which is near the exact one, and not the same.
+    found = encoder.model(np.array(IDS)).numpy()
+    np.testing.assert_allclose(found, expected("mean", tiny_bert.tensors()), atol=1e-2)
+    assert encoder.digest != encoders.load(str(checkpoint), "mean").digest
+
+
+def test_another_activation_is_refused_or_the_approximation_kept(checkpoint, tmp_path):
+    with pytest.raises(InputError, match="activation 'relu'"):
+        encoders.load(str(tiny_bert.write(tmp_path / "relu", hidden_act="relu")))
+    rough = encoders.load(str(tiny_bert.write(tmp_path / "rough", hidden_act="gelu_new")), "mean")
+    exact = encoders.load(str(checkpoint), "mean")
+    assert 0 < np.abs(rough.model(np.array(IDS)) - exact.model(np.array(IDS))).max() < 1e-2
+    assert rough.digest != exact.digest
 
 
 def test_a_checkpoint_brings_its_vocabulary_and_its_sizes(checkpoint):
@@ -42,15 +90,16 @@ def test_a_checkpoint_brings_its_vocabulary_and_its_sizes(checkpoint):
     assert encoder.longest == tiny_bert.LONGEST
 
 
-def test_sentence_encoders_are_averaged_and_others_take_their_first_state(checkpoint, tmp_path):
-    averaged = tiny_bert.write(tmp_path / "sentences")
-    (averaged / "1_Pooling").mkdir()
-    (averaged / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+@pytest.mark.parametrize(
+    ("said", "pooling"),
+    [('{"pooling_mode_mean_tokens": true}', "mean"), ('{"pooling_mode_cls_token": true}', "first"), ("{}", "pooler")],
+)
+def test_vectors_are_made_as_a_checkpoint_says(tmp_path, said, pooling):
+    folder = tiny_bert.write(tmp_path / "sentences")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(said)
     ids = np.array(IDS)
-    for folder, pooling in ((averaged, "mean"), (checkpoint, "first")):
-        np.testing.assert_array_equal(
-            encoders.load(str(folder)).model(ids), encoders.load(str(folder), pooling).model(ids)
-        )
+    np.testing.assert_array_equal(encoders.load(str(folder)).model(ids), encoders.load(str(folder), pooling).model(ids))
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "small", "transformer"])
@@ -97,11 +146,14 @@ def test_what_lies_below_the_last_layers_is_frozen(checkpoint):
         encoders.freeze_below(encoders.copied(encoders.load(str(checkpoint)).model), 5)
 
 
-def test_the_digest_tells_weights_and_pooling(checkpoint, tmp_path):
+def test_the_digest_tells_weights_pooling_and_what_makes_token_ids(checkpoint, tmp_path):
     same = encoders.load(str(checkpoint)).digest
     assert encoders.load(str(checkpoint)).digest == same
     assert encoders.load(str(checkpoint), "mean").digest != same
     assert encoders.load(str(tiny_bert.write(tmp_path / "other", tiny_bert.tensors(1)))).digest != same
+    assert encoders.load(str(tiny_bert.write(tmp_path / "short", pieces=tiny_bert.PIECES[:10]))).digest != same
+    small = [encoders.from_scratch("small", [*tiny_bert.PIECES[:6], last], dim=4).digest for last in ("x", "y")]
+    assert small[0] != small[1]
 
 
 def changed(**changes):
@@ -176,3 +228,9 @@ def test_the_order_of_tokens_matters_to_the_transformer():
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(InputError, match="--dim is 16, --num-heads 3"):
         encoders.from_scratch("small", tiny_bert.PIECES, dim=16, num_heads=3)
+
+
+def test_low_rank_matrices_need_attention_of_keras_own(tmp_path):
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(InputError, match="--tuning lora"):
+        encoders.add_lora(plain, 2)
