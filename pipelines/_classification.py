@@ -15,6 +15,7 @@ import numpy as np
 
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Skipped, Splits, named, skipped_warning
+from kerasuite.pipelines._answers import Answered, Answers, Asked
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kerasuite.evaluation.classification import Scores
     from kerasuite.evaluation.report import Section
     from kerasuite.serving.export import RawPreparation
+    from kerasuite.serving.predictor import Predictor
     from kerasuite.training.fit import Fitted
 
 
@@ -40,7 +42,7 @@ class Rows:
 
     plural: str
     serving_input: str
-    read: Callable[[str, Sequence[str]], tuple[Examples, Sequence[Skipped], Sequence[str]]]
+    read: Callable[[Sequence[str], Sequence[str]], tuple[Examples, Sequence[Skipped], Sequence[str]]]
     raw: Callable[[Examples], Iterable[bytes]]
     answers: Callable[[keras.Model, Examples], np.ndarray]
     shown: tuple[Literal["thumbnails", "texts"], Callable[[Examples], Sequence]]
@@ -211,7 +213,7 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> 
     )
 
 
-def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
+def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled data."""
     from kerasuite.evaluation import results
     from kerasuite.serving.predictor import Predictor
@@ -233,7 +235,7 @@ def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, An
     return results.write(
         folder,
         scores,
-        title=f"{task.model_name} trained on {_data_name(task)}, evaluated on {Path(data).resolve().name}",
+        title=f"{task.model_name} trained on {_data_name(task)}, evaluated on {Path(data[0]).resolve().name}",
         summary=" ".join(notes),
         facts={
             "pipeline": task.pipeline,
@@ -244,8 +246,46 @@ def evaluate(task: Task, run_dir: Path, data: str, folder: Path) -> dict[str, An
         **_shown(task, examples),
         settings=asdict(task.config),
         serving_input=task.rows.serving_input,
-        command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", data]),
+        command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", *data]),
         run_dir=run_dir,
+    )
+
+
+# What `predict` holds against exact arithmetic, where it is asked for faster.
+COMPARED = 32
+Chunks = Iterable[tuple[list[tuple[str, bytes]], list[Skipped]]]
+
+
+def predict(asked: Asked, chunks: Chunks) -> Answers:
+    """A row each input: id, prediction, probability, p(class) for each class.
+
+    Args:
+        chunks: names and raw inputs, in order, and those that cannot be read, some at a time.
+    """
+    from kerasuite.serving.predictor import Predictor
+
+    predictor = Predictor(asked.run_dir / run_directory.SERVABLE, asked.precision)
+
+    def parts() -> Iterator[Answered]:
+        is_first = asked.precision != "float32"
+        for some, bad in chunks:
+            if is_first and some:
+                _say_difference(predictor, asked.precision, [raw for _, raw in some[:COMPARED]])
+                is_first = False
+            found = zip(some, predictor.probabilities(raw for _, raw in some))
+            rows = [
+                [name, predictor.said(p), f"{p.max():.6f}", *(f"{each:.6f}" for each in p)] for (name, _), p in found
+            ]
+            yield Answered(rows, len(some), bad)
+
+    return Answers(["id", "prediction", "probability", *(f"p({name})" for name in predictor.class_names)], parts())
+
+
+def _say_difference(predictor: Predictor, precision: str, first: list[bytes]) -> None:
+    print(
+        f"Probabilities in {precision} lie at most {predictor.difference(first):.4f} from those in float32 on the "
+        f"first {len(first)} inputs.",
+        file=sys.stderr,
     )
 
 

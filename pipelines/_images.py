@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerasuite import progress
 from kerasuite.contracts import Examples, Skipped
 from kerasuite.errors import InputError
+from kerasuite.pipelines import _classification
+from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.pipelines._classification import Rows
 
 if TYPE_CHECKING:
@@ -35,9 +37,13 @@ def rows(prepare: ImagePreparation) -> Rows:
     )
 
 
-def read(data: str, class_names: Sequence[str]) -> tuple[Examples, Sequence[Skipped], Sequence[str]]:
+def read(data: Sequence[str], class_names: Sequence[str]) -> tuple[Examples, Sequence[Skipped], Sequence[str]]:
     """What `evaluate --data` names: a table of photos, or what `run --data` takes."""
     from kerasuite.data import sources
+
+    if len(data) > 1:
+        raise InputError(f"--data takes one of {' and '.join(data)} at a time.")
+    (data,) = data
 
     listed = {"data": None, "labels": data} if data.endswith((".csv", ".tsv")) else {"data": data}
     with progress.bar("Checking images") as shown:
@@ -52,15 +58,16 @@ def answers(prepare: ImagePreparation, model: keras.Model, examples: Examples) -
     return predict.probabilities(model, batches.inference(examples, prepare, BATCH_SIZE))
 
 
-def inputs(
-    arguments: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]
-) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
-    """What `predict` was given, some at a time: the bytes of files, and of the image files below folders."""
+def predict(asked: Asked) -> Answers:
+    """What the exported model says of files, and of the image files below folders."""
+    asked.refuse_flags("image files and folders", text=asked.texts, history=asked.histories, column=asked.column)
+    return _classification.predict(asked, _chunks(asked))
+
+
+def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
     from kerasuite.data import files, folders
 
-    if texts:
-        raise InputError("--text is for runs on texts; this one takes image files and folders.")
-    names = folders.find(arguments)
+    names = folders.find(asked.files)
     for start in range(0, len(names), CHUNK):
         some = names[start : start + CHUNK]
         raw, bad = files.read(some)

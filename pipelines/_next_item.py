@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasuite import config, run_directory
+from kerasuite.config import command
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from kerasuite.data.interactions import Log
     from kerasuite.data.item_ids import HistoryPreparation
     from kerasuite.evaluation.ranking_report import Rankings
+    from kerasuite.serving.recommender import Recommended
     from kerasuite.training.fit import Fitted
 
 PIPELINE = "lstm_recommender"
@@ -162,15 +164,27 @@ def finish(
     servable = serving.ServableRecommender(scorer, prepare, counts, config.top_k, repeats=config.repeat_items)
     serving.export(run_dir / run_directory.SERVABLE, servable)
 
-    history = splits.test.inputs[histories.HISTORY]
-    item_ids = np.array(splits.test.class_names)
-    served = serving.Recommender(run_dir / run_directory.SERVABLE)(
-        item_ids[history[row]] for row in range(len(history))
-    )
+    served = served_lists(config, run_dir, splits.test)
     checked = serving.compare(served, in_python(config, scorer, prepare, splits.test, counts), splits.test.ids)
-    rankings = _rankings(config, splits, served.items, counts)
+    found = rankings(config, splits, splits.test, served.items, counts)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
-    metrics = write(config, rankings, splits, run_dir, checked, seconds, fitted, neighbours(scorer, counts))
+    metrics = write(
+        run_dir,
+        found,
+        facts={
+            "pipeline": PIPELINE,
+            "examples": splits.counts,
+            "servable": checked,
+            "seconds": seconds | {"total": sum(seconds.values())},
+        },
+        history=fitted.history,
+        near=neighbours(scorer, counts),
+        title=f"{config.model} on {Path(config.data[0]).name}",
+        summary=" ".join(splits.notes),
+        warnings=splits.warnings,
+        settings=asdict(config),
+        command=command(PIPELINE, config),
+    )
     discard(run_dir / run_directory.CHECKPOINTS)
     return metrics
 
@@ -198,13 +212,22 @@ def in_python(
     return Recommended(names[np.concatenate(items)], np.concatenate(scores), np.zeros(len(examples), np.int32))
 
 
-def _rankings(config: config.Settings, splits: Splits, served: np.ndarray, counts: np.ndarray) -> Rankings:
-    """The model's lists and those of the baselines, of which validation's users choose the best."""
+def rankings(
+    config: config.Settings, splits: Splits, examples: Examples, served: np.ndarray, counts: np.ndarray
+) -> Rankings:
+    """The model's lists and those of the baselines, of which validation's users choose the best.
+
+    Args:
+        splits: what the baselines are fitted on.
+        examples: users whose next item is known, in terms of the training catalogue or of one with more items.
+        served: item ids (users, k), best first.
+        counts: training interactions of each item of the examples' catalogue.
+    """
     from kerasuite.data import histories, order_sample
     from kerasuite.evaluation import ranking, recommenders
     from kerasuite.evaluation.ranking_report import Rankings
 
-    train, validation, test = splits.train, splits.validation, splits.test
+    train, validation = splits.train, splits.validation
     past = recommenders.Past(
         histories.sequences(train), len(train.class_names), train.facts.get(histories.TIMES), config.repeat_items
     )
@@ -215,19 +238,29 @@ def _rankings(config: config.Settings, splits: Splits, served: np.ndarray, count
         return ranking.by_user(found, validation.labels)[ranking.HEADLINE].mean()
 
     best = max(fitted, key=lambda name: quality(fitted[name]))
-    history = test.inputs[histories.HISTORY]
+    history = examples.inputs[histories.HISTORY]
     made_up = order_sample.NAME in config.data
     return Rankings(
-        targets=test.labels,
-        lists=positions(served, test.class_names),
+        targets=examples.labels,
+        lists=positions(served, examples.class_names),
         baselines={name: lists(history, ranking.LONGEST) for name, lists in fitted.items()},
         best_baseline=best,
-        ids=test.ids,
+        ids=examples.ids,
         histories=history,
-        item_names=test.class_names,
+        item_names=examples.class_names,
         counts=counts,
         optimum=order_sample.best_lists(history, ranking.LONGEST) if made_up else None,
     )
+
+
+def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> Recommended:
+    """What `servable/` recommends to each user, from the ids of their history."""
+    from kerasuite.data import histories
+    from kerasuite.serving.recommender import Recommender
+
+    history, item_ids = examples.inputs[histories.HISTORY], np.array(examples.class_names)
+    recommender = Recommender(run_dir / run_directory.SERVABLE)
+    return recommender(item_ids[history[row]] for row in range(len(history)))
 
 
 def positions(items: np.ndarray, item_ids: tuple[str, ...]) -> np.ndarray:
@@ -254,38 +287,26 @@ def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.nd
 
 
 def write(
-    settings: config.Settings,
+    folder: Path,
     rankings: Rankings,
-    splits: Splits,
-    run_dir: Path,
-    servable: Mapping[str, Any],
-    seconds: Mapping[str, float],
-    fitted: Fitted,
-    near: list[tuple[int, np.ndarray]],
+    *,
+    facts: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]] | None = None,
+    near: Sequence[tuple[int, np.ndarray]] = (),
+    **page: Any,
 ) -> dict[str, Any]:
-    """The files of the results."""
+    """The files of the results.
+
+    Args:
+        facts: the rest of metrics.json.
+        page: further arguments of `results.finish`.
+    """
     from kerasuite.evaluation import ranking_report, results
 
     confusion = ranking_report.group_confusion(rankings)
-    run_directory.write(run_dir / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
-    run_directory.write(run_dir / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
-    facts = {
-        "pipeline": PIPELINE,
-        "examples": splits.counts,
-        "servable": servable,
-        "seconds": seconds | {"total": sum(seconds.values())},
-    }
-    metrics = facts | ranking_report.numbers(rankings)
-    results.finish(
-        run_dir,
-        metrics,
-        ranking_report.sections(rankings, metrics, confusion, fitted.history, near),
-        title=f"{settings.model} on {Path(settings.data[0]).name}",
-        summary=" ".join(splits.notes),
-        warnings=splits.warnings,
-        settings=asdict(settings),
-        command=config.command(PIPELINE, settings),
-        serving_input=SERVING_INPUT,
-        unit="users",
-    )
+    run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
+    run_directory.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
+    metrics = dict(facts) | ranking_report.numbers(rankings)
+    sections = ranking_report.sections(rankings, metrics, confusion, history, near)
+    results.finish(folder, metrics, sections, serving_input=SERVING_INPUT, unit="users", **page)
     return metrics

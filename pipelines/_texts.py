@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,8 @@ import numpy as np
 
 from kerasuite import __version__, config, frozen, progress, run_directory
 from kerasuite.contracts import Examples, Plan, Skipped, Splits
+from kerasuite.pipelines import _classification
+from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.pipelines._classification import Rows
 
 if TYPE_CHECKING:
@@ -54,17 +56,23 @@ def answers(
     return found[np.argsort(order)]
 
 
-def inputs(
-    arguments: Sequence[str], texts: Sequence[str], settings: Mapping[str, Any]
-) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
-    """What `predict` was given, some at a time: texts as they are, those of tables and of .txt files."""
-    from kerasuite.data import text_sources
+def predict(asked: Asked) -> Answers:
+    """What the exported model says of texts as they are, of those of tables and of .txt files."""
+    asked.refuse_flags("texts, .txt files and tables", history=asked.histories)
+    return _classification.predict(asked, _chunks(asked))
 
-    given = ((f"text[{number}]", text.strip()) for number, text in enumerate(texts, 1))
-    every = itertools.chain(given, text_sources.unlabelled_texts(arguments, settings["text_column"]))
+
+def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
+    from kerasuite.data import text_sources
+    from kerasuite.data.text_columns import Columns
+
+    columns = Columns(asked.column or asked.settings["text_column"], asked.settings["label_column"])
+    given = ((f"text[{number}]", text.strip()) for number, text in enumerate(asked.texts, 1))
+    plain = ((name, text or Skipped(name, "no text")) for name, text in given)
+    every = itertools.chain(plain, text_sources.unlabelled_texts(asked.files, columns))
     while some := list(itertools.islice(every, CHUNK)):
-        bad = [Skipped(name, "no text") for name, text in some if not text]
-        yield [(name, text.encode("utf-8", "replace")) for name, text in some if text], bad
+        bad = [text for _, text in some if isinstance(text, Skipped)]
+        yield [(name, text.encode("utf-8", "replace")) for name, text in some if isinstance(text, str)], bad
 
 
 def vocabulary(path: Path, size: int, train: Examples | None) -> list[str]:

@@ -17,15 +17,15 @@ from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _texts
 from kerasuite.pipelines._classification import Task
-from kerasuite.pipelines._texts import inputs
+from kerasuite.pipelines._texts import predict
 
 if TYPE_CHECKING:
     from kerasuite.data.text import TextPreparation, WholeTexts
-    from kerasuite.data.text_sources import Columns
+    from kerasuite.data.text_columns import Columns
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
-__all__ = ["SAMPLE", "Config", "evaluate", "finish", "inputs", "load", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
 # Settings for seconds, on the sentences of reviews that come with the package.
 SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "epochs": 30, "precision": "float32"}
@@ -223,15 +223,15 @@ def task(config: Config, run_dir: Path) -> Task:
     )
 
 
-def read(config: Config, data: str, class_names: Sequence[str]):
+def read(config: Config, data: Sequence[str], class_names: Sequence[str]):
     """What `evaluate --data` names: texts and labels, in the columns that the run had."""
     from kerasuite.data import text_sources
 
-    return text_sources.labelled_texts([data], class_names, _columns(config))
+    return text_sources.labelled_texts(data, class_names, _columns(config))
 
 
 def _columns(config: Config) -> Columns:
-    from kerasuite.data.text_sources import Columns
+    from kerasuite.data.text_columns import Columns
 
     return Columns(config.text_column, config.label_column, config.label_separator if config.multi_label else None)
 
@@ -248,7 +248,7 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
     return _classification.run(config, run_dir, load, train, finish)
 
 
-def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
+def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled texts."""
     return _classification.evaluate(task(config, run_dir), run_dir, data, folder)
 

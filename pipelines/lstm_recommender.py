@@ -6,7 +6,7 @@ kerasuite run lstm_recommender --data interactions.csv
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _next_item
+from kerasuite.pipelines import _next_item, _recommending
+from kerasuite.pipelines._recommending import predict
 
 if TYPE_CHECKING:
     from kerasuite.training.fit import Fitted
+
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
 # Settings for seconds, on a log that is made up, of which the best answer is known.
 SAMPLE = {"data": ("order_sample",), "epochs": 30, "learning_rate": 5e-3, "patience": 30, "precision": "float32"}
@@ -150,6 +153,13 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
     fitted = train(config, splits.train, splits.validation, run_dir)
     seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
     return finish(config, fitted, splits, run_dir, seconds)
+
+
+def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:
+    """The report of a finished run on another log."""
+    splits = load(config)
+    run_directory.require_same(run_dir, "data", splits.fingerprint())
+    return _recommending.evaluate(config, splits, run_dir, data, folder)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ with --epochs 3 --learning-rate 8e-3 --no-augment: 0.9909 in 15 s. `make bench D
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +19,9 @@ from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _images
 from kerasuite.pipelines._classification import Task
-from kerasuite.pipelines._images import inputs
+from kerasuite.pipelines._images import predict
 
-__all__ = ["SAMPLE", "Config", "evaluate", "finish", "inputs", "load", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
 if TYPE_CHECKING:
     import keras
@@ -210,7 +210,7 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
     return _classification.run(config, run_dir, load, train, finish)
 
 
-def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
+def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled data."""
     from kerasuite.data import images
 

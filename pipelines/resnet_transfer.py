@@ -9,7 +9,7 @@ TrashNet (2,527 photos), two cores of an AMD EPYC, 2026-11-23: 0.922 test accura
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _fine_tuning, _images
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._fine_tuning import preparation
-from kerasuite.pipelines._images import inputs
+from kerasuite.pipelines._images import predict
 
 if TYPE_CHECKING:
     import keras
@@ -39,8 +39,8 @@ __all__ = [
     "backbone",
     "evaluate",
     "finish",
-    "inputs",
     "load",
+    "predict",
     "preparation",
     "run",
     "train",
@@ -253,7 +253,7 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
     return _classification.run(config, run_dir, load, train, finish)
 
 
-def evaluate(config: Config, run_dir: Path, data: str, folder: Path) -> dict[str, Any]:
+def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled photos."""
     return _classification.evaluate(task(config, run_dir), run_dir, data, folder)
 

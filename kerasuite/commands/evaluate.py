@@ -17,7 +17,9 @@ def main(args: list[str]) -> int:
         "the same report.",
     )
     parser.add_argument("run_dir", help="a finished run")
-    parser.add_argument("--data", required=True, help="labelled data, in any form that the run's pipeline takes")
+    parser.add_argument(
+        "--data", nargs="+", required=True, help="labelled data, in any form that the run's pipeline takes"
+    )
     parser.add_argument("--output", help="directory to make; RUN_DIR/evaluations/DATE_TIME if not given")
     given = parser.parse_args(args)
     run_dir = run_directory.open_finished(given.run_dir)

@@ -131,6 +131,21 @@ def _examples(log: Log, rows: np.ndarray) -> Examples:
     )
 
 
+def last_items(log: Log) -> tuple[Examples, tuple[str, ...]]:
+    """Each user's last item, to be foreseen from those before it; and how many users have no item before.
+
+    Raises:
+        InputError: no user has two items.
+    """
+    found = _examples(log, np.ones(len(log), bool))
+    lengths = found.inputs[HISTORY].lengths
+    if not lengths.any():
+        raise InputError(f"None of the log's {len(lengths):,} users has two items: there is nothing to foresee from.")
+    lone = int((lengths == 0).sum())
+    notes = (f"{lone:,} user(s) with one item alone are left out.",) if lone else ()
+    return found.take(np.flatnonzero(lengths)), notes
+
+
 def sequences(examples: Examples) -> Ragged:
     """Each row's history with its label behind it."""
     history = examples.inputs[HISTORY]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
 import re
 from collections.abc import Iterable
@@ -17,8 +18,8 @@ from kerasuite.errors import InputError
 DELIMITED, LINES, PARQUET = (".csv", ".tsv"), (".jsonl", ".ndjson"), (".parquet",)
 ENDINGS = DELIMITED + LINES + PARQUET
 NOT_TEXT = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are not UTF-8
-# Between the labels of a list in jsonl or parquet.
-LISTED = "|"
+# Between the members of a list in jsonl or parquet: what no text has in it.
+LISTED = "\x1f"
 _SEPARATORS = ",;\t"
 _RENAMED = re.compile(r"_duplicated_\d+$")
 _QUOTED = re.compile(rb'"(?:[^"]|"")*"')
@@ -65,7 +66,7 @@ def read(path: Path, takes: str = "", *, has_names: bool = True) -> Table:
             return Table(_as_text(pl.read_parquet(path)), 1)
         return delimited(path, has_names)
     except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault.strerror}. {takes}".rstrip()) from fault
+        raise InputError(f"{path} cannot be read: {fault.strerror or fault}. {takes}".rstrip()) from fault
     except pl.exceptions.NoDataError as fault:
         raise InputError(f"{path} is empty. {takes}".rstrip()) from fault
     except pl.exceptions.PolarsError as fault:
@@ -77,16 +78,29 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
         column = pl.col(name)
         if isinstance(kind, pl.List | pl.Array):
             return column.cast(pl.List(pl.String)).list.join(LISTED)
+        if kind == pl.Binary:
+            return column.map_elements(lambda raw: raw.decode("utf-8", "replace"), pl.String)
+        if kind.is_float() and _is_whole(frame[name]):
+            # Whole numbers come as floats where a cell is missing.
+            return column.cast(pl.Int64).cast(pl.String)
         return column.struct.json_encode() if isinstance(kind, pl.Struct) else column.cast(pl.String)
 
     return frame.select(text(name, kind) for name, kind in frame.schema.items())
 
 
+def _is_whole(numbers: pl.Series) -> bool:
+    known = numbers.drop_nulls().drop_nans()
+    return len(known) == len(numbers) - numbers.null_count() and bool((known == known.round()).all())
+
+
 def _json_lines(path: Path) -> pl.DataFrame:
+    with opened(path) as file:
+        text = file.read().decode("utf-8-sig", "replace")
     try:
-        return pl.read_ndjson(path, infer_schema_length=None)
+        return pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
     except pl.exceptions.PolarsError as fault:
-        for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
+        # Not splitlines(): a text may have a character in it that ends a line elsewhere.
+        for number, line in enumerate(text.split("\n"), 1):
             with contextlib.suppress(ValueError):
                 if not line.strip() or isinstance(json.loads(line), dict):
                     continue
@@ -166,7 +180,13 @@ def _malformed(path: Path, separator: str) -> str:
                 break
             row, start = row + 1, reader.line_num
         else:
-            return "Save it anew as csv in UTF-8."
+            # What polars refuses and Python's csv reads: a quotation mark within a cell that has none around it.
+            quoted = (
+                k for k, line in enumerate(lines, 1) if re.search(rf'[^{separator}"\r\n]"(?!["{separator}\r\n])', line)
+            )
+            line = next(quoted, None)
+            where = f" Look at line {line}: {lines[line - 1].rstrip()[:80]}" if line else ""
+            return f"A quotation mark in a cell is doubled, and the cell stands in quotation marks.{where}"
     return (
         f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
         f"{separator!r} stands in quotation marks: {lines[start].rstrip()[:80]}"

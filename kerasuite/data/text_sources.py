@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,42 +11,23 @@ import numpy as np
 import polars as pl
 
 from kerasuite.contracts import Examples, RowIds, Skipped
-from kerasuite.data import classes, folders, named, tables
+from kerasuite.data import classes, folders, named, tables, text_columns
 from kerasuite.data.duplicates import DIGEST, MINIMA, text_digests
 from kerasuite.data.folders import PART_FOLDERS, PARTS, TEST, TRAIN, VALIDATION, FileKind, listed
 from kerasuite.data.near_texts import minima
 from kerasuite.data.splits import Source
+from kerasuite.data.text_columns import CALLED, GROUP, LABEL, SPLIT, TEXT, UNSAID, Columns
 from kerasuite.errors import InputError
 
-TEXT, LABEL, GROUP, SPLIT = "text", "label", "group", "split"
 _TAKES = (
     f"--data takes {', '.join(named.TEXTS)}, tables ({', '.join(tables.ENDINGS)}) of texts and labels, a folder of "
     "tables named train, validation or test, or a folder with one folder of .txt files for each class"
 )
 _FILES = FileKind("texts", (".txt",), _TAKES)
-# What a column may be called if nothing is said; the first that is there counts.
-_CALLED = {
-    TEXT: (TEXT, "sentence", "review", "content", "comment", "body", "message", "tweet", "document"),
-    LABEL: (LABEL, "labels", "class", "category", "sentiment", "target", "topic", "polarity", "intent"),
-    GROUP: (GROUP,),
-    SPLIT: (SPLIT, "subset"),
-}
 _PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
+NOT_UTF8 = "not UTF-8, or with characters that were lost before"
 # aclImdb's folder of reviews without a label, beside train/pos and train/neg.
 _UNLABELLED = "unsup"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What the columns are called, guessed where it is not said; and what stands between labels.
-
-    Args:
-        between: the character between the labels of one text, where each may have several; None where each has one.
-    """
-
-    text: str | None = None
-    label: str | None = None
-    between: str | None = None
 
 
 class _Found(NamedTuple):
@@ -59,7 +39,7 @@ class _Found(NamedTuple):
 
 
 def text_splits(
-    data: Sequence[str], *, validation: Sequence[str] = (), test: Sequence[str] = (), columns: Columns = Columns()
+    data: Sequence[str], *, validation: Sequence[str] = (), test: Sequence[str] = (), columns: Columns = UNSAID
 ) -> Source:
     """Read what `--data`, `--validation-data` and `--test-data` name, to train on it.
 
@@ -84,7 +64,7 @@ def text_splits(
 
 
 def labelled_texts(
-    data: Sequence[str], class_names: Sequence[str], columns: Columns = Columns()
+    data: Sequence[str], class_names: Sequence[str], columns: Columns = UNSAID
 ) -> tuple[Examples, tuple[Skipped, ...], tuple[str, ...]]:
     """Read what `--data` names, to evaluate on it: the test part if there is one, else all of it.
 
@@ -102,12 +82,14 @@ def labelled_texts(
     return classes.known(source.test, class_names, data[0]), source.skipped, source.notes + notes
 
 
-def unlabelled_texts(names: Sequence[str], column: str | None = None) -> Iterator[tuple[str, str]]:
-    """Each text of tables, .txt files and folders of these, in order: its name, and itself, empty where it has none.
+def unlabelled_texts(
+    names: Sequence[str], columns: Columns = UNSAID
+) -> Iterator[tuple[str, str] | tuple[str, Skipped]]:
+    """Each text of tables, .txt files and folders of these, in order: its name, and itself or why it cannot be used.
 
     Args:
         names: files and folders.
-        column: of tables, the column of the texts; guessed if not given.
+        columns: of tables, guessed where they are not said.
 
     Raises:
         InputError: a file is not there, or it is not clear which of its columns holds the texts.
@@ -118,29 +100,33 @@ def unlabelled_texts(names: Sequence[str], column: str | None = None) -> Iterato
             below = [each for each in sorted(path.rglob("*")) if each.suffix.lower() == ".txt" or tables.is_table(each)]
             if not below:
                 raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")
-            yield from unlabelled_texts([str(each) for each in below], column)
+            yield from unlabelled_texts([str(each) for each in below], columns)
         elif not path.is_file():
             raise InputError(f"{name} is neither a file nor a folder.")
         elif tables.is_table(path):
-            yield from _texts_of_table(path, column)
+            yield from _texts_of_table(path, columns)
         else:
-            yield name, _text_of(name)
+            yield name, _usable_text(name, _text_of(name))
 
 
-def _texts_of_table(path: Path, column: str | None) -> Iterator[tuple[str, str]]:
+def _texts_of_table(path: Path, columns: Columns) -> Iterator[tuple[str, str | Skipped]]:
     frame, first_row, _ = tables.read(path)
-    plain = tables.plain_names(path, frame.columns, _CALLED[TEXT])
-    found = column or next((plain[name] for name in _CALLED[TEXT] if name in plain), None)
-    if found is None and len(frame.columns) == 1:
-        found = frame.columns[0]
-    if found not in frame.columns:
-        wanted = f"no column {found!r}" if found else "no column that is known to hold texts"
-        raise InputError(
-            f"{path} has {wanted}; it has {', '.join(map(repr, frame.columns))}. Call the column of the texts "
-            f"{column or TEXT}."
-        )
-    for row, text in enumerate(frame[found].fill_null("").str.strip_chars(), first_row):
-        yield f"{path.name}[{row}]", text
+    column = frame.columns[0] if len(frame.columns) == 1 else _text_column(path, frame, columns)
+    for row, text in enumerate(frame[column].fill_null("").str.strip_chars(), first_row):
+        name = f"{path.name}[{row}]"
+        yield name, _usable_text(name, text)
+
+
+def _text_column(path: Path, frame: pl.DataFrame, columns: Columns) -> str:
+    """The column of the texts: as it is said, or guessed as for training."""
+    names, _ = text_columns.find(path, frame, columns, needs_label=False)
+    return names[TEXT]
+
+
+def _usable_text(name: str, text: str) -> str | Skipped:
+    if not text:
+        return Skipped(name, "no text")
+    return Skipped(name, NOT_UTF8) if tables.NOT_TEXT in text else text
 
 
 def _paths(names: Sequence[str]) -> list[Path]:
@@ -162,7 +148,12 @@ def _read(path: Path, columns: Columns) -> _Found:
     if path.is_dir():
         by_part = _tables_by_part(path)
         if by_part:
-            return _together([_of_table(table, columns, part) for part, table in by_part.items()])
+            found = _together([_of_table(table, columns, part) for part, table in by_part.items()])
+            others = sorted(
+                each.name for each in path.iterdir() if tables.is_table(each) and each not in by_part.values()
+            )
+            note = f"Of {path}, the tables {listed(others)} are named for no part, and not read."
+            return found._replace(notes=(*found.notes, note)) if others else found
         return _of_folder(path)
     if not tables.is_table(path):
         raise InputError(f"{path} is not named as a table is. {_TAKES}.")
@@ -197,10 +188,10 @@ def _tables_by_part(folder: Path) -> dict[str, Path]:
 def _of_table(path: Path, columns: Columns, part: str = TRAIN) -> _Found:
     """The rows of a table, in the parts that its split column names, or all in one part."""
     table = tables.read(path, _TAKES)
-    names, notes = _column_names(path, table.frame, columns)
+    names, notes = text_columns.find(path, table.frame, columns)
     cells = {
         what: table.frame[names[what]].str.strip_chars() if what in names else pl.Series([""] * len(table.frame))
-        for what in _CALLED
+        for what in CALLED
     }
     rows = pl.DataFrame({what: cell.fill_null("") for what, cell in cells.items()}).with_columns(
         source=pl.lit(path.name), row=pl.int_range(len(table.frame)) + table.first_row
@@ -224,39 +215,10 @@ def _of_table(path: Path, columns: Columns, part: str = TRAIN) -> _Found:
     return _Found({part: frame for part, frame in parts.items() if len(frame)}, skipped, table.notes + notes)
 
 
-def _column_names(path: Path, frame: pl.DataFrame, columns: Columns) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Which column is which, and a sentence on what was guessed."""
-    there = f"it has {', '.join(map(repr, frame.columns))}"
-    plain = tables.plain_names(path, frame.columns, (name for called in _CALLED.values() for name in called))
-    said = {what: name for what, name in ((TEXT, columns.text), (LABEL, columns.label)) if name is not None}
-    for what, name in said.items():
-        if name not in frame.columns:
-            raise InputError(f"{path} has no column {name!r} (--{what}-column); {there}.")
-    found = dict(said)
-    for what, called in _CALLED.items():
-        guesses = [plain[name] for name in called if name in plain and plain[name] not in found.values()]
-        if what not in found and guesses:
-            found[what] = guesses[0]
-    rest = [name for name in frame.columns if name not in found.values()]
-    for what, other in ((TEXT, LABEL), (LABEL, TEXT)):
-        # Of two columns, one of which is known, the other is the other.
-        if what not in found and other in found and len(rest) == 1:
-            found[what] = rest[0]
-        if what not in found:
-            raise InputError(
-                f"Which column of {path} holds the {what}s is not clear: {there}."
-                f"{tables.wrongly_saved(frame.columns)} Name it by --{what}-column."
-            )
-    if found[TEXT] == found[LABEL]:
-        raise InputError(f"--text-column and --label-column of {path} are both {found[TEXT]!r}.")
-    guessed = [f"{found[what]!r} as the {what}" for what in found if what not in said and found[what] != what]
-    return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
-
-
 def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tuple[Skipped, ...]]:
     """The rows that have a text and a label in UTF-8, and the others by name."""
     is_bad = pl.any_horizontal(pl.col(TEXT, LABEL).str.contains(tables.NOT_TEXT, literal=True))
-    reason = pl.when(pl.col(TEXT) == "").then(pl.lit("no text")).when(is_bad).then(pl.lit("not UTF-8"))
+    reason = pl.when(pl.col(TEXT) == "").then(pl.lit("no text")).when(is_bad).then(pl.lit(NOT_UTF8))
     if not has_several:
         # Where a text may have several labels, it may have none.
         reason = reason.when(pl.col(LABEL) == "").then(pl.lit("no label"))
@@ -311,6 +273,10 @@ def _source(found: _Found, columns: Columns) -> Source:
     """The rows as examples, with one numbering of all classes: numbers by their size, else by the alphabet."""
     every = pl.concat(found.parts.values())
     names = every[LABEL].unique().to_list()
+    listed_labels = [name for name in names if tables.LISTED in name]
+    if columns.between is None and listed_labels:
+        first = listed_labels[0].replace(tables.LISTED, ", ")
+        raise InputError(f"Texts have lists of labels, the first is [{first}]. Pass --multi-label.")
     if columns.between is not None:
         names = {label for name in names for label in _several(name, columns.between)}
     names = sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
@@ -321,7 +287,8 @@ def _source(found: _Found, columns: Columns) -> Source:
 
 def _several(labels: str, between: str) -> list[str]:
     # Lists of jsonl and parquet came to be text with a separator of their own.
-    return [label.strip() for part in labels.split(tables.LISTED) for label in part.split(between) if label.strip()]
+    parts = labels.split(tables.LISTED) if tables.LISTED in labels else labels.split(between)
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _examples(rows: pl.DataFrame, names: tuple[str, ...], between: str | None, has_groups: bool) -> Examples:

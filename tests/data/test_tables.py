@@ -47,7 +47,35 @@ def test_quotation_marks_that_enclose_nothing_are_plain_characters_in_a_tsv(tmp_
 def test_numbers_booleans_and_lists_become_text(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": 1, "tags": ["x", "y"], "ok": true}\n{"text": "b", "label": null}\n')
-    assert tables.read(path).frame.rows() == [("a", "1", "x|y", "true"), ("b", None, None, None)]
+    assert tables.read(path).frame.rows() == [("a", "1", f"x{tables.LISTED}y", "true"), ("b", None, None, None)]
+
+
+def test_whole_numbers_that_came_as_floats_are_whole_again(tmp_path):
+    pl.DataFrame({"text": ["a", "b", "c"], "label": [1.0, None, 0.0], "score": [0.5, 1.0, None]}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    frame = tables.read(tmp_path / "a.parquet").frame
+    assert frame["label"].to_list() == ["1", None, "0"]
+    assert frame["score"].to_list() == ["0.5", "1.0", None]
+
+
+def test_bad_bytes_of_jsonl_and_parquet_spoil_their_own_row_alone(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "caf\xe9"}\n{"text": "fine\xe2\x80\xa8text"}\n')
+    pl.DataFrame({"text": [b"caf\xe9", "fine\u2028text".encode()]}).write_parquet(tmp_path / "a.parquet")
+    for name in ("a.jsonl", "a.parquet"):
+        assert tables.read(tmp_path / name).frame["text"].to_list() == [f"caf{tables.NOT_TEXT}", "fine\u2028text"]
+
+
+def test_a_broken_archive_is_refused_with_a_reason(tmp_path):
+    (tmp_path / "a.csv.gz").write_bytes(b"text,label\n")
+    with pytest.raises(InputError, match=r"a.csv.gz cannot be read: \w+"):
+        tables.read(tmp_path / "a.csv.gz")
+
+
+def test_a_quotation_mark_within_a_cell_is_pointed_at(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\nfine,pos\na 5" disk,pos\n')
+    with pytest.raises(InputError, match="Look at line 3: a 5"):
+        tables.read(tmp_path / "a.csv")
 
 
 def test_bytes_that_are_no_utf_8_are_marked(tmp_path):

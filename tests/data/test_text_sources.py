@@ -2,7 +2,8 @@ import polars as pl
 import pytest
 
 from kerasuite.data import splits
-from kerasuite.data.text_sources import Columns, labelled_texts, text_splits
+from kerasuite.data.text_columns import Columns
+from kerasuite.data.text_sources import NOT_UTF8, labelled_texts, text_splits, unlabelled_texts
 from kerasuite.errors import InputError
 
 ROWS = "".join(f"film {k} is good,pos\nfilm {k} is bad,neg\n" for k in range(6))
@@ -57,6 +58,8 @@ def test_columns_are_guessed_where_that_is_clear_and_it_is_said(tmp_path, names,
         ("text,label", Columns("words"), ("no column 'words'", "'text', 'label'")),
         ("text,label", Columns("text", "text"), ("both 'text'",)),
         ("label,Label", Columns(), ("'label' and 'Label'",)),
+        ("review,comment,label", Columns(), ("--text-column", "'review' and 'comment' may be it")),
+        ("text,category,sentiment", Columns(), ("--label-column", "'category' and 'sentiment' may be it")),
     ],
 )
 def test_columns_that_are_not_clear_are_refused_with_those_there_are(tmp_path, names, columns, words):
@@ -71,7 +74,7 @@ def test_rows_that_cannot_be_used_are_named_with_the_reason(tmp_path):
     assert [tuple(skipped) for skipped in source.skipped] == [
         ("a.csv[14]", "no text"),
         ("a.csv[15]", "no label"),
-        ("a.csv[16]", "not UTF-8"),
+        ("a.csv[16]", NOT_UTF8),
     ]
     assert len(source.train) == 12
 
@@ -131,8 +134,44 @@ def test_class_folders_of_texts_are_read_and_those_without_a_label_left_out(tmp_
     assert source.train.ids.tolist()[:2] == ["train/neg/0.txt", "train/neg/1.txt"]
     assert source.train.inputs["text"][0] == "train neg\n0"
     assert (source.train.class_names, len(source.train), len(source.test)) == (("neg", "pos"), 6, 6)
-    assert [tuple(skipped) for skipped in source.skipped] == [("train/neg/bad.txt", "not UTF-8")]
+    assert [tuple(skipped) for skipped in source.skipped] == [("train/neg/bad.txt", NOT_UTF8)]
     assert source.notes == ("1 texts of train in unsup have no label: not used.",)
+
+
+def test_other_tables_beside_the_parts_are_named(tmp_path):
+    for name in ("train.csv", "test.csv", "notes.csv"):
+        saved(tmp_path / name, "text,label\n" + ROWS)
+    assert any("notes.csv" in note and "not read" in note for note in text_splits([str(tmp_path)]).notes)
+
+
+def test_lists_of_labels_want_to_be_asked_for(tmp_path):
+    rows = "".join(f'{{"text": "t {k}", "label": ["a", "b"]}}\n' for k in range(9))
+    refused(saved(tmp_path / "a.jsonl", rows), "[a, b]", "--multi-label")
+
+
+def test_a_label_may_have_the_usual_separator_in_it(tmp_path):
+    rows = "".join(f'{{"text": "t {k}", "label": ["R&B|Soul", "b"]}}\n' for k in range(9))
+    source = text_splits([saved(tmp_path / "a.jsonl", rows)], columns=Columns(between="|"))
+    assert source.train.class_names == ("R&B|Soul", "b")
+    rows = "text,label\n" + "".join(f't {k},"sci|fi; a"\n' for k in range(9))
+    source = text_splits([saved(tmp_path / "a.csv", rows)], columns=Columns(between=";"))
+    assert source.train.class_names == ("a", "sci|fi")
+
+
+def test_texts_to_predict_are_found_as_those_to_train_on_and_bad_ones_named(tmp_path):
+    path = saved(tmp_path / "a.csv", b"phrase,label\nso good,1\n,0\n" + "caf\xe9,1\n".encode("latin-1"))
+    found = dict(unlabelled_texts([path], Columns(None, "label")))
+    assert found["a.csv[2]"] == "so good"
+    assert [(each.id, each.reason) for each in (found["a.csv[3]"], found["a.csv[4]"])] == [
+        ("a.csv[3]", "no text"),
+        ("a.csv[4]", NOT_UTF8),
+    ]
+
+
+def test_texts_to_predict_need_no_column_of_labels(tmp_path):
+    path = saved(tmp_path / "a.csv", "review,stars\nso good,1\n")
+    assert dict(unlabelled_texts([path], Columns(None, "label"))) == {"a.csv[2]": "so good"}
+    assert dict(unlabelled_texts([path], Columns("stars"))) == {"a.csv[2]": "1"}
 
 
 def test_several_labels_of_a_text_are_as_many_columns(tmp_path):

@@ -1,0 +1,130 @@
+"""What a finished recommender is asked later: lists for histories, and a report on another log."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasuite import config, run_directory
+from kerasuite.contracts import Examples, Splits
+from kerasuite.errors import InputError
+from kerasuite.pipelines import _next_item
+from kerasuite.pipelines._answers import Answered, Answers, Asked
+
+CHUNK = 1024
+_UNKNOWN = "(not in the catalogue)"
+
+
+def predict(asked: Asked) -> Answers:
+    """A row each recommended item: id, rank, item, score; of --history, and of each user of a log."""
+    from kerasuite.serving.recommender import Recommender
+
+    asked.refuse_flags("--history and logs of interactions", text=asked.texts, column=asked.column)
+    if asked.precision != "float32":
+        raise InputError("--precision bfloat16 is not for recommenders, whose lists it would change.")
+    recommender = Recommender(asked.run_dir / run_directory.SERVABLE)
+    every = [*_written(asked.histories), *_logged(asked)]
+
+    def parts() -> Iterator[Answered]:
+        unknown = 0
+        remaining = iter(every)
+        while some := list(islice(remaining, CHUNK)):
+            found = recommender(history for _, history in some)
+            unknown += int(found.unknown.sum())
+            rows = [
+                [name, rank, item, f"{score:.4f}"]
+                for (name, _), items, scores in zip(some, found.items, found.scores)
+                for rank, (item, score) in enumerate(zip(items, scores), 1)
+                if item
+            ]
+            yield Answered(rows, len(some), [])
+        if unknown:
+            print(f"{unknown:,} id(s) are not in the catalogue: they were left out.", file=sys.stderr)
+
+    return Answers(["id", "rank", "item", "score"], parts())
+
+
+def _written(histories: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Histories of the command line; an id that has a comma in it stands in quotation marks."""
+    import csv
+
+    for number, text in enumerate(histories, 1):
+        cells = next(csv.reader([text], skipinitialspace=True), [])
+        yield f"history[{number}]", [cell.strip() for cell in cells if cell.strip()]
+
+
+def _logged(asked: Asked) -> Iterator[tuple[str, np.ndarray]]:
+    """The history of each user of logs."""
+    if not asked.files:
+        return
+    log = _read(asked.files, asked.settings)
+    ends = np.flatnonzero(np.append(log.users[1:] != log.users[:-1], True)) + 1
+    for start, end in zip([0, *ends[:-1]], ends):
+        yield str(log.user_ids[log.users[start]]), log.item_ids[log.items[start:end]]
+
+
+def _read(names: Sequence[str], settings: dict[str, Any]):
+    from kerasuite.data import interactions
+    from kerasuite.data.log_tables import LogColumns
+
+    columns = LogColumns(*(settings[f"{what}_column"] for what in ("user", "item", "time", "rating")))
+    log = interactions.read(names, columns, rating_range=settings["rating_range"])
+    for sentence in interactions.skipped_sentence(log):
+        print(f"Warning: {sentence}", file=sys.stderr)
+    return log
+
+
+def evaluate(
+    settings: config.Settings, splits: Splits, run_dir: Path, data: Sequence[str], folder: Path
+) -> dict[str, Any]:
+    """The report of a finished run on another log: each user's last item, foreseen from those before it.
+
+    Args:
+        splits: what the run was trained on, which the baselines are fitted on again.
+    """
+    from kerasuite.data import histories
+
+    began = time.monotonic()
+    log = _read(data, asdict(settings))
+    examples, notes = histories.last_items(log)
+    known = _in_catalogue(examples, splits.train.class_names)
+    counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
+    served = _next_item.served_lists(settings, run_dir, examples)
+    rankings = _next_item.rankings(settings, splits, known, served.items, np.append(counts, 0))
+    return _next_item.write(
+        folder,
+        replace(rankings, optimum=None),
+        facts={
+            "pipeline": _next_item.PIPELINE,
+            "examples": {"test": len(examples), "skipped": log.num_skipped},
+            "seconds": {"total": time.monotonic() - began},
+        },
+        title=f"{settings.model} trained on {Path(settings.data[0]).name}, evaluated on {Path(data[0]).name}",
+        summary=" ".join([*log.notes, *notes]),
+        settings=asdict(settings),
+        command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", *data]),
+        run_dir=run_dir,
+    )
+
+
+def _in_catalogue(examples: Examples, item_ids: tuple[str, ...]) -> Examples:
+    """The examples in terms of the run's items, with one more that stands for all others; histories without those."""
+    from kerasuite.contracts import Ragged
+    from kerasuite.data.histories import HISTORY
+
+    place = _next_item.positions(np.array(examples.class_names), item_ids)
+    history = examples.inputs[HISTORY]
+    items = place[history.values]
+    rows = np.repeat(np.arange(len(history)), history.lengths)[items >= 0]
+    lengths = np.bincount(rows, minlength=len(history))
+    kept = Ragged(items[items >= 0].astype(np.int32), np.concatenate([[0], np.cumsum(lengths)]))
+    labels = np.where(place < 0, len(item_ids), place)[examples.labels]
+    return replace(examples, inputs={HISTORY: kept}, labels=labels, class_names=(*item_ids, _UNKNOWN), facts={})
