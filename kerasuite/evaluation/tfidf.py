@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from kerasuite.scripts import UNSPACED
+
 MOST_FEATURES = 100_000
 # A word, or one character of a script that puts no spaces between words.
-_TOKEN = r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{1,40}"
+_TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{1,40}}"
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ import numpy as np
 import polars
 
 from kerasuite.evaluation.drawing import COLOURS, drawing, literal, single_axes
+from kerasuite.scripts import UNSPACED
 
 MOST_WORDS = 60
 _LINE = 112
 # An effect as small as this is not shown as if it were large, where a text has no larger.
 _SMALL = 0.05
 # What stands between spaces; of a script that has none, one character.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 Probabilities = Callable[[Sequence[str]], np.ndarray]
 

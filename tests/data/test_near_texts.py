@@ -64,3 +64,18 @@ def test_pairs_above_the_threshold_are_found_among_many():
     # 58 shared runs of 64 in all: 0.91, far enough above 0.8 for an estimate with an error of 0.05.
     assert ALIKE == 0.8
     assert [row for row, place in found if row == place] == list(range(200))
+
+
+def test_texts_without_spaces_are_compared_by_their_characters():
+    train = ["这部电影非常好看演员的表演也很出色我会推荐给我的朋友们一起去看真的很不错", "完全不同的一句话"]
+    test = ["这部电影非常好看演员的表演也很出色我会推荐给我的同事们一起去看真的很不错"]
+    rows, places, _ = across(minima(train), minima(test))
+    assert (rows.tolist(), places.tolist()) == ([0], [0])
+
+
+def test_of_texts_that_stand_there_many_times_the_first_is_named():
+    train = minima(["another text altogether", *["ok then", "ok, then!"] * 500])
+    rows, places, shared = across(train, minima(["quite new words", *["OK then"] * 300]))
+    assert rows.tolist() == list(range(1, 301))
+    assert set(places.tolist()) == {1}
+    assert set(shared.tolist()) == {NUM_HASHES}
