@@ -69,8 +69,7 @@ def quality(data: str) -> None:
     runs = [("frozen", 0)] + [("full", seed) for seed in SEEDS]
     values = []
     for tuning, seed in runs:
-        epochs = {"epochs": 20} if tuning == "frozen" else {}
-        found = apart("run", data, json.dumps({"tuning": tuning, "seed": seed, **epochs}))
+        found = apart("run", data, json.dumps({"tuning": tuning, "seed": seed}))
         own = found["test"]["accuracy"]
         cells = [f"{own['value']:.4f} ({own['low']:.3f} to {own['high']:.3f})", found["verdict"]]
         row(f"{tuning}, seed {seed}", *cells, f"{found['seconds']['total']:.0f}", f"{found['gb']:.2f}")

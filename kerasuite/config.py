@@ -47,7 +47,7 @@ class Settings:
 
     def __post_init__(self):
         for name in ("epochs", "batch_size", "seeds", "patience"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
         for name in ("validation_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:

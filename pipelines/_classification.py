@@ -62,7 +62,8 @@ class Task:
         near: whether copies are looked for that are only nearly the same.
         most_baseline_rows: the linear baselines are fitted on so many training rows at most: memory has a bound.
         choose_penalty: whether the linear baselines' penalty is chosen on validation.
-        sections: further sections of the report, from the fitted model, the scores and the splits.
+        sections: further sections of the report, from the fitted model, the scores, the scored examples, and those
+            that were trained on, or None where these are not at hand.
     """
 
     pipeline: str
@@ -74,7 +75,7 @@ class Task:
     near: bool = False
     choose_penalty: bool = False
     most_baseline_rows: int = 100_000
-    sections: Callable[[Any, Scores, Splits], Sequence[Section]] = lambda model, scores, splits: ()
+    sections: Callable[[Any, Scores, Examples, Examples | None], Sequence[Section]] = lambda *given: ()
 
 
 def run(
@@ -132,7 +133,7 @@ def finish(
     scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir))
     in_python = task.rows.answers(fitted.model, test)
     servable = export.compare(scores.probabilities, in_python, test.ids, multi_label=test.is_multi_label)
-    sections = task.sections(fitted.model, scores, splits)
+    sections = task.sections(fitted.model, scores, test, splits.train)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
     metrics = results.write(
         run_dir,
@@ -141,11 +142,11 @@ def finish(
         summary=" ".join([*splits.notes, *_baseline_note(task, splits)]),
         facts={
             "pipeline": task.pipeline,
-            "examples": splits.counts,
+            "examples": splits.counts | _group_count(test),
             "servable": servable,
             "seconds": seconds | {"total": sum(seconds.values())},
         },
-        warnings=splits.warnings,
+        warnings=(*splits.warnings, *_few_groups(test)),
         **_shown(task, test),
         history=fitted.history,
         settings=asdict(task.config),
@@ -171,6 +172,25 @@ def fit_baselines(task: Task, splits: Splits, run_dir: Path) -> str:
     with run_directory.writing(run_dir / run_directory.BASELINES) as path:
         baselines.save(path, fitted)
     return baselines.best(fitted, *known)
+
+
+# Intervals over fewer groups than these are to be taken with care.
+FEW_GROUPS = 20
+
+
+def _group_count(examples: Examples) -> dict[str, int]:
+    return {} if examples.groups is None else {"test_groups": len(np.unique(examples.groups))}
+
+
+def _few_groups(examples: Examples) -> list[str]:
+    """The sentence on intervals over few groups, if they are few."""
+    found = _group_count(examples).get("test_groups", FEW_GROUPS)
+    if found >= FEW_GROUPS:
+        return []
+    return [
+        f"The test rows belong to {found} groups, which intervals and tests are over: of so few they are rough, and "
+        "under five groups there are none."
+    ]
 
 
 def _shown(task: Task, examples: Examples) -> dict[str, Callable[[np.ndarray], Sequence]]:
@@ -215,7 +235,9 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> 
 
 def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:
     """The report of a finished run on other labelled data."""
+    from kerasuite.data import splits
     from kerasuite.evaluation import results
+    from kerasuite.models import saved
     from kerasuite.serving.predictor import Predictor
 
     began = time.monotonic()
@@ -223,7 +245,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
     examples, skipped, notes = task.rows.read(data, class_names)
     scores = score(task, run_dir, examples, trained["best_baseline"])
-    warnings = skipped_warning(skipped)
+    warnings = [*skipped_warning(skipped), *splits.absent_classes("these data", examples), *_few_groups(examples)]
     if len(scores.seen):
         how = "exactly or nearly " if task.near else ""
         what = (
@@ -239,7 +261,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
         summary=" ".join(notes),
         facts={
             "pipeline": task.pipeline,
-            "examples": {"test": len(examples), "skipped": len(skipped)},
+            "examples": {"test": len(examples), "skipped": len(skipped)} | _group_count(examples),
             "seconds": {"total": time.monotonic() - began},
         },
         warnings=warnings,
@@ -248,6 +270,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
         serving_input=task.rows.serving_input,
         command=shlex.join(["kerasuite", "evaluate", str(run_dir), "--data", *data]),
         run_dir=run_dir,
+        extra=task.sections(saved.load(run_dir / run_directory.MODEL), scores, examples, None),
     )
 
 
@@ -262,6 +285,7 @@ def predict(asked: Asked, chunks: Chunks) -> Answers:
     Args:
         chunks: names and raw inputs, in order, and those that cannot be read, some at a time.
     """
+    devices.import_tensorflow()
     from kerasuite.serving.predictor import Predictor
 
     predictor = Predictor(asked.run_dir / run_directory.SERVABLE, asked.precision)

@@ -23,21 +23,23 @@ if TYPE_CHECKING:
 BATCH_SIZE, CHUNK = 256, 64
 
 
-def rows(prepare: ImagePreparation) -> Rows:
-    """Images, which `prepare` brings to the model's size."""
+def rows(prepare: ImagePreparation, folder: str | None = None) -> Rows:
+    """Images, which `prepare` brings to the model's size; `folder` is where the paths of a table start."""
     from kerasuite.data import pixels
 
     return Rows(
         "images",
         'images=tf.constant([open("photo.jpg", "rb").read()])',
-        read,
+        partial(read, folder=folder),
         pixels.raw,
         partial(answers, prepare),
         ("thumbnails", lambda examples: pixels.thumbnails(examples, prepare)),
     )
 
 
-def read(data: Sequence[str], class_names: Sequence[str]) -> tuple[Examples, Sequence[Skipped], Sequence[str]]:
+def read(
+    data: Sequence[str], class_names: Sequence[str], folder: str | None = None
+) -> tuple[Examples, Sequence[Skipped], Sequence[str]]:
     """What `evaluate --data` names: a table of photos, or what `run --data` takes."""
     from kerasuite.data import sources
 
@@ -45,7 +47,7 @@ def read(data: Sequence[str], class_names: Sequence[str]) -> tuple[Examples, Seq
         raise InputError(f"--data takes one of {' and '.join(data)} at a time.")
     (data,) = data
 
-    listed = {"data": None, "labels": data} if data.endswith((".csv", ".tsv")) else {"data": data}
+    listed = {"data": folder, "labels": data} if data.endswith((".csv", ".tsv")) else {"data": data}
     with progress.bar("Checking images") as shown:
         return sources.labelled_images(class_names=class_names, progress=shown, **listed)
 
@@ -61,13 +63,16 @@ def answers(prepare: ImagePreparation, model: keras.Model, examples: Examples) -
 def predict(asked: Asked) -> Answers:
     """What the exported model says of files, and of the image files below folders."""
     asked.refuse_flags("image files and folders", text=asked.texts, history=asked.histories, column=asked.column)
-    return _classification.predict(asked, _chunks(asked))
+    from kerasuite.data import folders
+
+    names, unread = folders.find(asked.files)
+    return _classification.predict(asked, _chunks(names, unread))
 
 
-def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
-    from kerasuite.data import files, folders
+def _chunks(names: Sequence[str], unread: list[Skipped]) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
+    from kerasuite.data import files
 
-    names = folders.find(asked.files)
+    yield [], unread
     for start in range(0, len(names), CHUNK):
         some = names[start : start + CHUNK]
         raw, bad = files.read(some)

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +127,7 @@ def fit(
         loss=loss,
         held_out_measures={"ndcg@10": lambda y, outputs: outputs[:, 1]},
         monitor="ndcg@10",
-        optimizers=lambda model: [
-            (optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay), model.trainable_variables)
-        ],
+        optimizers=partial(groups, config, rate),
         epochs=config.epochs,
         steps_per_epoch=planned.steps_per_epoch,
         run_dir=run_dir,
@@ -137,6 +136,18 @@ def fit(
         patience=config.patience,
         checkpoint_seconds=config.checkpoint_seconds,
     )
+
+
+def groups(config: config.Settings, rate: Any, model: keras.Model) -> list[tuple[Any, list[Any]]]:
+    """(optimizer, variables) of the table of items, of which a step touches some rows, and of all else."""
+    from kerasuite.models.recommender import ITEMS
+    from kerasuite.training import optimizers
+    from kerasuite.training.fused_adam import RowwiseAdamW
+
+    table = [variable for variable in model.trainable_variables if f"{ITEMS}/" in variable.path]
+    rest = [variable for variable in model.trainable_variables if f"{ITEMS}/" not in variable.path]
+    adam = optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay)
+    return [(adam, rest), (RowwiseAdamW(rate), table)]
 
 
 def _foreseen(examples: Examples, max_length: int) -> np.ndarray:
@@ -308,5 +319,6 @@ def write(
     run_directory.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
     metrics = dict(facts) | ranking_report.numbers(rankings)
     sections = ranking_report.sections(rankings, metrics, confusion, history, near)
-    results.finish(folder, metrics, sections, serving_input=SERVING_INPUT, unit="users", **page)
+    names = {"serving_input": SERVING_INPUT, "serving_outputs": "items, scores, unknown", "unit": "users"}
+    results.finish(folder, metrics, sections, **names, **page)
     return metrics

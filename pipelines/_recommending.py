@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasuite import config, run_directory
+from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _next_item
@@ -25,11 +25,12 @@ _UNKNOWN = "(not in the catalogue)"
 
 def predict(asked: Asked) -> Answers:
     """A row each recommended item: id, rank, item, score; of --history, and of each user of a log."""
-    from kerasuite.serving.recommender import Recommender
-
     asked.refuse_flags("--history and logs of interactions", text=asked.texts, column=asked.column)
     if asked.precision != "float32":
         raise InputError("--precision bfloat16 is not for recommenders, whose lists it would change.")
+    devices.import_tensorflow()
+    from kerasuite.serving.recommender import Recommender
+
     recommender = Recommender(asked.run_dir / run_directory.SERVABLE)
     every = [*_written(asked.histories), *_logged(asked)]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasuite import __version__, config, frozen, progress, run_directory
-from kerasuite.contracts import Examples, Plan, Skipped, Splits
+from kerasuite.contracts import Examples, Plan, Skipped
 from kerasuite.pipelines import _classification
 from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.pipelines._classification import Rows
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from kerasuite.data.text import TextPreparation
+    from kerasuite.data.text import TextPreparation, WholeTexts
     from kerasuite.evaluation.classification import Scores
     from kerasuite.evaluation.report import Section
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
 BATCH_SIZE, CHUNK = 64, 4096
+ENOUGH_STEPS = 1000
 
 
 def rows(prepare: TextPreparation, read: Callable, *, multi_label: bool = False) -> Rows:
@@ -123,6 +124,7 @@ def fit_encoder(
         )
 
     planned = plan(train, 1, shuffle=True)
+    epochs = num_epochs(config, planned.steps_per_epoch)
     weights = batches.class_weights(config.class_weights, train.labels, num_classes)
     training = batches.starting_at(train, prepare, planned, class_weights=weights)
     loss, measures = objective(config)
@@ -136,8 +138,8 @@ def fit_encoder(
         batches.training(validation, prepare, plan(validation, 4, shuffle=False), epochs=1),
         loss=loss,
         measures=measures,
-        optimizers=partial(rate_groups, config, config.epochs * planned.steps_per_epoch),
-        epochs=config.epochs,
+        optimizers=partial(rate_groups, config, epochs * planned.steps_per_epoch),
+        epochs=epochs,
         steps_per_epoch=planned.steps_per_epoch,
         run_dir=run_dir,
         strategy=strategy,
@@ -149,6 +151,16 @@ def fit_encoder(
     head.set_weights(tuned.get_weights())
     network = encoders.merged(base.model, network) if config.tuning == "lora" else network
     return replace(fitted, model=transfer.joined([network], head))
+
+
+def num_epochs(config: config.Settings, steps_per_epoch: int) -> int:
+    """As many as the settings say, or as make a thousand steps, within bounds.
+
+    Mosbach et al. (2021), On the stability of fine-tuning BERT, arXiv:2006.04884: few rows want more passes, twenty
+    where three are usual.
+    """
+    least, most = (20, 100) if config.layers_tuned == 0 else (3, 20)
+    return config.epochs or min(max(-(-ENOUGH_STEPS // steps_per_epoch), least), most)
 
 
 def objective(config: config.Settings) -> tuple[Callable, dict[str, Callable]]:
@@ -212,7 +224,8 @@ def fit_head(
     plan, own = Plan(len(train), config.batch_size, config.seed), FeaturePreparation()
     parts = [examples_of(part, column) for part, column in zip((train, validation), found)]
     weights = batches.class_weights(config.class_weights, train.labels, num_classes)
-    rate = optimizers.schedule("warmup_linear", config.head_rate, config.epochs * plan.steps_per_epoch)
+    epochs = num_epochs(config, plan.steps_per_epoch)
+    rate = optimizers.schedule("warmup_linear", config.head_rate, epochs * plan.steps_per_epoch)
     loss, measures = objective(config)
     keras.utils.set_random_seed(config.seed)
     fitted = fit.fit(
@@ -224,7 +237,7 @@ def fit_head(
         optimizers=lambda model: [
             (optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay), model.trainable_variables)
         ],
-        epochs=config.epochs,
+        epochs=epochs,
         steps_per_epoch=plan.steps_per_epoch,
         run_dir=run_dir,
         strategy=strategy,
@@ -272,19 +285,25 @@ def vectors(config: config.Settings, examples: Examples, prepare: TextPreparatio
     return found[np.argsort(order)]
 
 
-def sections(prepare: TextPreparation, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
+def sections(
+    prepare: TextPreparation | WholeTexts,
+    model: keras.Model,
+    scores: Scores,
+    examples: Examples,
+    train: Examples | None,
+) -> list[Section]:
     """The report's sections on lengths, and on what words did."""
     from kerasuite.data import text
     from kerasuite.evaluation import text_sections
 
-    texts = splits.test.inputs[text.TEXT]
-    tokens = text.tokenised(splits.test, prepare)
+    texts, tokens = examples.inputs[text.TEXT], text.tokenised(examples, prepare)
 
     def asked(some: Sequence[str]) -> np.ndarray:
         return answers(prepare, model, Examples({text.TEXT: np.array(some, object)}), multi_label=scores.multi_label)
 
-    cut = text.cut_note("test", tokens, prepare.max_length)
+    longest = None if isinstance(prepare, text.WholeTexts) else prepare.max_length
+    cut = text.cut_note("test", tokens, longest) if longest else ""
     return [
-        text_sections.by_length(scores, tokens.facts[text.NUM_TOKENS], prepare.max_length, cut),
+        text_sections.by_length(scores, tokens.facts[text.NUM_TOKENS], longest, cut),
         text_sections.words(scores, texts, asked),
     ]

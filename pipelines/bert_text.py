@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
 # Settings for seconds, on the sentences of reviews that come with the package.
-SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "epochs": 30, "precision": "float32"}
+SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "precision": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,10 @@ class Config(config.Settings):
     """Layers of small and transformer."""
     num_heads: int = 2
     """Attention heads of small and transformer."""
+    positions: Literal["learnt", "sinusoidal"] = "learnt"
+    """What tells transformer the places of tokens."""
+    pre_norm: bool = True
+    """transformer normalises before each part, not behind."""
     vocabulary_size: int = 8000
     """Most pieces of words in the vocabulary of small and transformer."""
     pooling: Literal["auto", "mean", "first", "pooler"] = "auto"
@@ -76,8 +80,9 @@ class Config(config.Settings):
     """Tokens a step at most, padding counted; a batch holds texts of like lengths."""
     batch_size: int = 128
     """Texts a step at most, over all devices together."""
-    epochs: int = 3
-    """Passes over the training rows at most."""
+    epochs: int | None = None
+    """Passes over the training rows at most. If not given, 3 to 20, the more the fewer rows there are; of a frozen
+    encoder's vectors 20 to 100."""
     learning_rate: float = 1e-4
     """Peak rate of the encoder's last layer."""
     head_rate: float = 1e-3
@@ -171,8 +176,9 @@ def encoder(config: Config, run_dir: Path, train: Examples | None = None) -> Enc
         return encoders.load(config.encoder, config.pooling)
     pieces = _texts.vocabulary(run_dir / run_directory.VOCABULARY, config.vocabulary_size, train)
     sizes = {name: getattr(config, name) for name in ("dim", "num_layers", "num_heads")}
+    own = {"positions": config.positions, "pre_norm": config.pre_norm} if config.encoder == encoders.TRANSFORMER else {}
     keras.utils.set_random_seed(config.seed)
-    return encoders.from_scratch(config.encoder, pieces, longest=max(config.max_length, 8), **sizes)
+    return encoders.from_scratch(config.encoder, pieces, longest=max(config.max_length, 8), **sizes, **own)
 
 
 def preparation(config: Config, encoder: Encoder) -> TextPreparation | WholeTexts:
@@ -199,6 +205,8 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     run_directory.require_same(run_dir, "encoder", base.digest)
     prepare = preparation(config, base)
     train, validation = (text.tokenised(part, prepare) for part in (train, validation))
+    if config.max_length > prepare.max_length:
+        print(f"--max-length {config.max_length}: this encoder takes {prepare.max_length} tokens at most.")
     if note := text.cut_note("training", train, prepare.max_length):
         print(note)
     if config.layers_tuned == 0:

@@ -189,6 +189,18 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     keras.utils.set_random_seed(config.seed)
     base = backbone(config)
     run_directory.require_same(run_dir, "backbone", base.weights_digest)
+    height, width = base.model.input_shape[1:3]
+    seen = {
+        "image size": f"{height}x{width}",
+        "feature layer": base.feature_layer,
+        "features": base.model.output_shape[-1],
+    }
+    run_directory.remember(run_dir, "network", lambda: seen)
+    if Path(config.backbone).suffix == ".keras":
+        print(
+            f"{config.backbone}: features are those of the layer {base.feature_layer} (--feature-layer), and pixels "
+            f"are prepared by --preprocessing {config.preprocessing or 'none'}."
+        )
     return _fine_tuning.FineTuning(config, base, train, validation, run_dir).fit(strategy)
 
 
@@ -202,7 +214,7 @@ def task(config: Config, run_dir: Path) -> Task:
         # The last part of a module's address is its version.
         config.backbone if "://" in config.backbone else Path(config.backbone).name,
         prepare,
-        _images.rows(prepare),
+        _images.rows(prepare, config.data if config.labels else None),
         features=partial(baseline_features, config, base, run_dir),
         near=True,
         choose_penalty=True,
@@ -232,16 +244,18 @@ def finish(
     return _classification.finish(task(config, run_dir), fitted, splits, run_dir, seconds)
 
 
-def sections(config: Config, base: Backbone, model: keras.Model, scores: Scores, splits: Splits) -> list[Section]:
+def sections(
+    config: Config, base: Backbone, model: keras.Model, scores: Scores, examples: Examples, train: Examples | None
+) -> list[Section]:
     """The report's sections on where the model looked, and on how the training photos were changed."""
     from kerasuite.data import pixels
     from kerasuite.evaluation import explain, sheet
 
     prepare, changes = preparation(base), _fine_tuning.photo_changes(config, base)
-    made = [explain.section(model, scores, lambda rows: pixels.thumbnails(splits.test.take(rows), prepare))]
-    if changes is not None:
+    made = [explain.section(model, scores, lambda rows: pixels.thumbnails(examples.take(rows), prepare))]
+    if changes is not None and train is not None:
         large = preparation(base, _fine_tuning.ROOM_TO_CROP)
-        some = splits.train.take(np.random.default_rng(config.seed).permutation(len(splits.train))[:6])
+        some = train.take(np.random.default_rng(config.seed).permutation(len(train))[:6])
         looks = [pixels.thumbnails(some, prepare), *pixels.views(some, large, changes, 2, config.seed)]
         names = [some.class_names[label] for label in some.labels]
         made.append(sheet.augmentation_section(looks, names))
@@ -250,6 +264,7 @@ def sections(config: Config, base: Backbone, model: keras.Model, scores: Scores,
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
+    backbone(config)  # what cannot be had is told before all photos are looked at
     return _classification.run(config, run_dir, load, train, finish)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import polars
 
     from kerasuite.serving.predictor import Predictor
+    from kerasuite.serving.recommender import Recommender
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,17 @@ class Run:
     @cached_property
     def model(self) -> keras.Model:
         """The Keras model: preprocessed input to logits."""
-        import keras
+        from kerasuite.models import saved
 
-        # Registers the layers that are the suite's own.
-        from kerasuite.models import gelu, hub, next_item, transformer  # noqa: F401
-
-        return keras.saving.load_model(self.path / run_directory.MODEL, safe_mode=True, compile=False)
+        return saved.load(self.path / run_directory.MODEL)
 
     @cached_property
-    def predictor(self) -> Predictor:
-        """The exported model: raw input to class names and probabilities."""
-        from kerasuite.serving.predictor import Predictor
+    def predictor(self) -> Predictor | Recommender:
+        """The exported model: raw input to class names and probabilities, or histories to lists."""
+        from kerasuite.serving import predictor, recommender
 
-        return Predictor(self.path / run_directory.SERVABLE)
+        made = recommender.Recommender if self.metrics["headline"].startswith("ndcg") else predictor.Predictor
+        return made(self.path / run_directory.SERVABLE)
 
     @cached_property
     def predictions(self) -> polars.DataFrame:
@@ -60,11 +59,14 @@ class Run:
         return _frame(self.path / run_directory.HISTORY)
 
 
+# Of tables the columns that hold names, also where these look like numbers.
+_NAMES = ("id", "label", "prediction", "user", "target", *(f"item_{place}" for place in range(1, 11)))
+
+
 def _frame(path: Path) -> polars.DataFrame:
     import polars
 
-    # Labels and ids are names, also where they look like numbers.
-    return polars.read_csv(path, schema_overrides={name: polars.String for name in ("id", "label", "prediction")})
+    return polars.read_csv(path, schema_overrides={name: polars.String for name in _NAMES})
 
 
 def load(run_dir: str | Path) -> Run:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasuite import cli, devices, progress, run_directory
+from kerasuite import cli, progress, run_directory
 from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def _asked(run_dir: Path, given: argparse.Namespace) -> Answers:
     record = run_directory.read_json(run_dir / run_directory.CONFIG)
     module = cli.pipeline(record["pipeline"])
     asked = Asked(run_dir, record["settings"], given.inputs, given.text, given.history, given.column, given.precision)
-    devices.import_tensorflow()
     return module.predict(asked)
 
 

@@ -185,4 +185,5 @@ def _near_warning(name: str, part: Examples, test: Examples, exact: np.ndarray) 
     if len(rows) == 0:
         return []
     pairs = [f"{test.ids[row]} ~ {part.ids[place]}" for row, place in zip(rows, places)]
-    return [named(f"{len(rows):,} of {len(test):,} test {noun(test)} nearly are in {name} ({how})", pairs)]
+    what = f"{len(rows):,} of {len(test):,} test {noun(test)} are nearly the same as some in {name} ({how})"
+    return [named(what, pairs)]

@@ -218,14 +218,17 @@ def _computed(
                 draws = np.stack([_draws(digest, view, augment.draws_per_image) for digest in digests[batch]])
                 x, _ = augment(x, tf.constant(examples.labels[batch]), tf.constant(draws))
             values = network.forward(x).numpy()
-            _refuse_unfit(values, network.dtype)
+            _refuse_unfit(values, network.dtype, is_text=_is_text(examples))
             # What changed meanwhile must not be kept under the digest it had before.
             files.refuse_changed(examples.take(np.arange(batch.start, batch.stop)))
             yield batch, values
     except tf.errors.ResourceExhaustedError as fault:
+        what, mend = (
+            ("texts", "--max-length or --encoder") if _is_text(examples) else ("photos", "--image-size or --backbone")
+        )
         raise EnvironmentFault(
-            f"The memory does not suffice to pass {BATCH_SIZE} photos through the backbone. Pass a smaller "
-            f"--image-size or --backbone. {fault.message}"
+            f"The memory does not suffice to pass {BATCH_SIZE} {what} through what is frozen. Pass a smaller {mend}. "
+            f"{fault.message}"
         ) from fault
 
 
@@ -240,16 +243,22 @@ def _read(examples: Examples, prepare: batches.Preparation, files: PhotoFiles) -
         raise InputError(f"A photo {_CHANGED} {fault.message}") from fault
 
 
-def _refuse_unfit(values: np.ndarray, dtype: np.dtype) -> None:
+def _is_text(examples: Examples) -> bool:
+    return not {"image", "path"} & set(examples.inputs)
+
+
+def _refuse_unfit(values: np.ndarray, dtype: np.dtype, *, is_text: bool) -> None:
     largest = np.abs(values).max(initial=0)
     if not np.isfinite(largest):
         raise InputError(
-            "The backbone's features are not all finite numbers: its weights are damaged, or it expects other pixels. "
-            "Pass another --backbone, --weights or --preprocessing."
+            "The encoder's vectors are not all finite numbers: its weights are damaged. Pass another --encoder."
+            if is_text
+            else "The backbone's features are not all finite numbers: its weights are damaged, or it expects other "
+            "pixels. Pass another --backbone, --weights or --preprocessing."
         )
     if largest > np.finfo(dtype).max:
         raise InputError(
-            f"The backbone's features reach {largest:.3g}, which the cache cannot hold ({dtype}). "
+            f"The features reach {largest:.3g}, which the cache cannot hold ({dtype}). "
             "Pass --cache-gb 0 to go without it."
         )
 

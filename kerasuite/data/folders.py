@@ -92,25 +92,34 @@ def _of_folder(folder: Path, root: Path, kind: FileKind, skipped: list[Skipped])
     return found
 
 
-def find(names: Iterable[str]) -> list[str]:
+def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
     """The files that names stand for: a file for itself, a folder for the image files below it.
+
+    Returns:
+        The files, and pictures in folders whose format is not read.
 
     Raises:
         InputError: a name that is neither, or a folder without images.
     """
-    found = []
+    found, skipped = [], []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            below = [file for file in _walk(path) if os.path.splitext(file)[1].lower() in EXTENSIONS]
+            every = [(file, os.path.splitext(file)[1].lower()) for file in _walk(path)]
+            below = [file for file, extension in every if extension in EXTENSIONS]
             if not below:
                 raise InputError(f"{name} has no image files in it ({', '.join(EXTENSIONS)}).")
             found += below
+            skipped += [_unread(file, extension) for file, extension in every if extension in _UNREAD_EXTENSIONS]
         elif path.exists():
             found.append(name)
         else:
             raise InputError(f"{name} is neither a file nor a folder.")
-    return found
+    return found, skipped
+
+
+def _unread(id: str, extension: str) -> Skipped:
+    return Skipped(id, f"{extension} files are not read; save it as PNG or JPEG")
 
 
 def each_once(listed: list[ClassFile]) -> tuple[list[ClassFile], list[Skipped]]:
@@ -180,7 +189,7 @@ def _class_files(folder: Path, root: Path, kind: FileKind) -> tuple[list[ClassFi
             if extension in kind.extensions:
                 found.append(ClassFile(id, path, class_folder.name))
             elif extension in _UNREAD_EXTENSIONS:
-                skipped.append(Skipped(id, f"{extension} files are not read; save it as PNG or JPEG"))
+                skipped.append(_unread(id, extension))
             else:
                 skipped.append(Skipped(id, f"not named as {kind.plural} are ({', '.join(kind.extensions)})"))
     return found, skipped

@@ -115,12 +115,13 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
     if validation is None:
         train, validation = hold_out(train, validation_fraction, seed + 1)
     refuse_overlap(train=train, validation=validation, test=test)
-    absent = [*_absent_classes("validation", validation), *_absent_classes("test", test)]
+    absent = [*absent_classes("validation", validation), *absent_classes("test", test)]
     warnings = (*skipped_warning(source.skipped), *absent)
     return Splits(train, validation, test, source.skipped, source.notes, warnings)
 
 
-def _absent_classes(part: str, examples: Examples) -> list[str]:
+def absent_classes(part: str, examples: Examples) -> list[str]:
+    """The sentence on classes that a part has no row of, if there are any."""
     names = [repr(name) for name, count in zip(examples.class_names, examples.class_counts) if not count]
     return (
         [f"No row of {part} is of the class(es) {', '.join(names)}: its numbers say nothing of them."] if names else []

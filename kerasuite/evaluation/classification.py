@@ -175,8 +175,8 @@ def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
     """The numbers with and without the rows whose content was trained on, and which rows these are."""
     near = np.intersect1d(scores.seen, scores.near_seen)
     text = (
-        "Some test rows have the same content as rows trained on, exactly or nearly, which a model may know by heart: "
-        f"{len(scores.seen) - len(near):,} exactly, {len(near):,} nearly."
+        "Some test rows have the same content as rows of train or validation, exactly or nearly, which a model may "
+        f"know by heart or was chosen by: {len(scores.seen) - len(near):,} exactly, {len(near):,} nearly."
     )
     tables = []
     if "test_without_seen" in found:
@@ -256,6 +256,11 @@ def sections(
     if history:
         curves = png(HistoryDisplay.from_history([{"epoch": k} | dict(row) for k, row in enumerate(history, 1)]))
         text = "The weights of the epoch with the lowest validation loss were kept."
+        if any("stage" in row for row in history):
+            text = (
+                "Dotted lines part the stages. Each stage goes on from the best epoch of those before it, by the "
+                "validation loss; one that did not lower it was undone."
+            )
         made.append(Section("Training", text, [Figure("Loss and accuracy by epoch.", curves)], []))
     return made
 

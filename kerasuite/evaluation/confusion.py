@@ -7,7 +7,14 @@ from typing import NamedTuple
 import numpy as np
 
 from kerasuite.errors import InputError
-from kerasuite.evaluation.intervals import Estimate, bounded_resamples, group_codes, percentile_interval, wilson
+from kerasuite.evaluation.intervals import (
+    Estimate,
+    bounded_resamples,
+    group_codes,
+    is_enough,
+    percentile_interval,
+    wilson,
+)
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, num_classes: int) -> np.ndarray:
@@ -183,7 +190,7 @@ def _doubled(share: Estimate) -> Estimate:
 def _resampled(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int, groups: np.ndarray | None, seed: int
 ) -> _Margins:
-    """The margins of resampled confusion matrices: arrays (resamples, num_classes); none with a single unit to draw.
+    """The margins of resampled confusion matrices: arrays (resamples, num_classes); none with too few units to draw.
 
     Drawing n rows anew is drawing the matrix's cells from a multinomial: the same distribution at a fraction of the
     work. With groups, the multinomial is over groups, and each row counts as often as its group was drawn.
@@ -197,7 +204,7 @@ def _resampled(
         rows, columns = labels, predictions
         units, unit_of = group_codes(groups, n)
         chances = np.full(units, 1 / units)
-    if units < 2:
+    if not is_enough(units, groups):
         return _Margins(*np.empty((3, 0, num_classes)))
 
     rng = np.random.default_rng(seed)

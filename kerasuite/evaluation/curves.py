@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasuite.errors import InputError
 from kerasuite.evaluation.confusion import ratio
-from kerasuite.evaluation.intervals import bounded_resamples, drawing_rows
+from kerasuite.evaluation.intervals import bounded_resamples, drawing_rows, is_enough
 
 
 def roc_curve(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +119,7 @@ def resampled_areas(
     """
     n, curves = positive.shape
     draw, units = drawing_rows(n, groups)
-    number = bounded_resamples(max(n, 1000) * max(1, curves // 2), 1000) if units > 1 else 0
+    number = bounded_resamples(max(n, 1000) * max(1, curves // 2), 1000) if is_enough(units, groups) else 0
     rng = np.random.default_rng(seed)
     cells = [_cells(positive[:, k], scores[:, k]) for k in range(curves)]
     areas = np.empty((number, curves))

@@ -14,6 +14,8 @@ from kerasuite.errors import InputError
 Z_95 = 1.959963984540054  # the normal distribution's 97.5 % quantile: two-sided 95 %
 MAX_DRAWN_ROWS = 2e7
 MIN_RESAMPLES = 200
+# What fewer groups say of others no resampling of them tells.
+FEWEST_GROUPS = 5
 
 Word = Literal["better", "not shown", "worse"]
 
@@ -119,7 +121,7 @@ def bootstrap(
     """The percentile interval of a statistic over resampled rows, or over resampled groups of rows.
 
     Rows of one patient or one user are not independent. With `groups`, whole groups are drawn, so that the interval is
-    about new groups; one group alone says nothing about another, and its interval is NaN.
+    about new groups; fewer than five say next to nothing about others, and the interval is NaN.
 
     Args:
         statistic: takes row numbers, int array, and returns a number.
@@ -138,11 +140,20 @@ def bootstrap(
     """
     value = float(statistic(np.arange(n)))
     draw, units = drawing_rows(n, groups)
-    if units < 2:
+    if not is_enough(units, groups):
         return Estimate(value, math.nan, math.nan, n)
     rng = np.random.default_rng(seed)
     draws = np.array([statistic(draw(rng)) for _ in range(bounded_resamples(n, resamples))], np.float64)
     return percentile_interval(value, draws, n, centred=centred)
+
+
+def is_enough(units: int, groups: np.ndarray | None) -> bool:
+    """Whether so many rows, or groups where there are groups, can be resampled for an interval.
+
+    >>> is_enough(2, None), is_enough(2, np.array([0, 0, 1])), is_enough(5, np.arange(5))
+    (True, False, True)
+    """
+    return units >= (2 if groups is None else FEWEST_GROUPS)
 
 
 def drawing_rows(n: int, groups: np.ndarray | None) -> tuple[Callable[[np.random.Generator], np.ndarray], int]:

@@ -69,6 +69,7 @@ def render_report(
     command: str = "",
     run_directory: str = "RUN_DIR",
     serving_input: str = "",
+    serving_outputs: str = "label, probability, probabilities",
     unit: str = "rows",
     date: str | None = None,
 ) -> str:
@@ -86,6 +87,7 @@ def render_report(
         command: repeats the run.
         run_directory: where the model lies, for the lines that use it.
         serving_input: the argument of the SavedModel's signature, as Python; empty shows what the signature takes.
+        serving_outputs: what the signature gives, by name.
         unit: what is counted: rows, or users.
         date: None is now.
 
@@ -115,7 +117,7 @@ def render_report(
         environment=_flat(environment or {}),
         command=command,
         run_directory=shlex.quote(run_directory),
-        python_lines=_python_lines(run_directory, serving_input),
+        python_lines=_python_lines(run_directory, serving_input, serving_outputs),
     )
 
 
@@ -142,7 +144,7 @@ def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str
         >>> whole = {"accuracy": {"value": 0.9, "low": 0.89, "high": 0.91, "n": 380}}
         >>> rest = {"accuracy": {"value": 0.88, "low": 0.87, "high": 0.89, "n": 360}}
         >>> without_seen_sentence({"headline": "accuracy", "test": whole, "test_without_seen": rest})
-        'Without the 20 rows that are also in training, exactly or nearly: accuracy 88.0% on 360 rows (87.0 to 89.0%).'
+        'Without the 20 rows that are also in train or validation, exactly or nearly: accuracy 88.0% on 360 rows (87...'
     """
     name = metrics.get("headline", "")
     rest = metrics.get("test_without_seen", {}).get(name)
@@ -150,7 +152,7 @@ def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str
         return ""
     seen = metrics["test"][name]["n"] - rest["n"]
     which = f"{seen:,} {unit} that are" if seen > 1 else f"one {unit.removesuffix('s')} that is"
-    return f"Without the {which} also in training, exactly or nearly: {_number_words(name, rest, unit)}"
+    return f"Without the {which} also in train or validation, exactly or nearly: {_number_words(name, rest, unit)}"
 
 
 def _number_words(name: str, estimate: Mapping[str, Any], unit: str, kind: str = "") -> str:
@@ -272,11 +274,12 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
             pairs += _flat(value, f"{prefix}{name}.")
         else:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            shown = "not given" if value is None else shown
             pairs.append((prefix + str(name), shown))
     return pairs
 
 
-def _python_lines(run_directory: str, serving_input: str) -> str:
+def _python_lines(run_directory: str, serving_input: str, serving_outputs: str) -> str:
     use = f"predict({serving_input})" if serving_input else "print(predict.structured_input_signature)"
     # Of a model that takes texts the tokenizer's operations are in a library of their own.
     also = "import tensorflow_text\n" if serving_input.startswith("texts=") else ""
@@ -284,5 +287,5 @@ def _python_lines(run_directory: str, serving_input: str) -> str:
         f"import tensorflow as tf\n{also}\n"
         f"servable = tf.saved_model.load({f'{run_directory}/servable'!r})\n"
         'predict = servable.signatures["serving_default"]\n'
-        f"{use}  # label, probability, probabilities"
+        f"{use}  # {serving_outputs}"
     )

@@ -19,6 +19,8 @@ from kerasuite.evaluation.report import (
     without_seen_sentence,
 )
 
+_OUTPUTS = "label, probability, probabilities"
+
 
 def write(
     folder: Path,
@@ -70,6 +72,7 @@ def write(
         settings=settings,
         command=command,
         serving_input=serving_input,
+        serving_outputs="labels, is_of_class, probabilities" if scores.multi_label else _OUTPUTS,
         run_dir=run_dir,
     )
     return metrics
@@ -86,6 +89,7 @@ def finish(
     settings: Mapping[str, Any] | None = None,
     command: str = "",
     serving_input: str = "",
+    serving_outputs: str = _OUTPUTS,
     run_dir: Path | None = None,
     unit: str = "rows",
 ) -> None:
@@ -93,6 +97,7 @@ def finish(
 
     Args:
         sections: of the report. A picture with a name is written to a file of that name too.
+        serving_input: the argument of the SavedModel's signature, as Python; serving_outputs: what it gives.
         run_dir: where the model lies, if not in `folder`.
         unit: what is counted: rows, or users.
     """
@@ -109,6 +114,7 @@ def finish(
         environment=run_directory.read_json(environment) if environment.is_file() else None,
         command=command,
         serving_input=serving_input,
+        serving_outputs=serving_outputs,
         run_directory=str(run_dir or folder),
         unit=unit,
     )

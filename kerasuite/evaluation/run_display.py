@@ -22,9 +22,11 @@ class HistoryDisplay:
 
     Args:
         history: one dict an epoch: epoch, loss, val_loss, accuracy, val_accuracy and the like, numbers.
+        stages: the position of each stage's first epoch, and its name, where a training has several.
     """
 
     history: list[dict[str, float]]
+    stages: tuple[tuple[int, str], ...] = ()
 
     @classmethod
     def from_history(cls, rows: Sequence[Mapping[str, Any]]) -> HistoryDisplay:
@@ -36,7 +38,10 @@ class HistoryDisplay:
         """
         if not rows:
             raise InputError("The history has no epoch to show: expected at least one row.")
-        return cls([{name: _number(value) for name, value in row.items()} for row in rows])
+        names = [str(row.get("stage", "")) for row in rows]
+        stages = tuple((k, name) for k, name in enumerate(names) if name and (k == 0 or names[k - 1] != name))
+        numbers = [{name: _number(value) for name, value in row.items() if name != "stage"} for row in rows]
+        return cls(numbers, stages)
 
     def frame(self) -> polars.DataFrame:
         """One row an epoch."""
@@ -77,6 +82,12 @@ class HistoryDisplay:
                 ax.plot(
                     epochs, values, color=colour, marker=marker, markersize=4 if len(epochs) <= 40 else 0, label=label
                 )
+        for first, stage in self.stages:
+            if first:
+                ax.axvline(epochs[first] - 0.5, color="#8a94a0", linewidth=1, linestyle=":")
+            words = literal(stage.replace("_", " "), 22)
+            place = {"xy": (epochs[first], 1), "xycoords": ("data", "axes fraction")}
+            ax.annotate(words, **place, xytext=(0, -10), textcoords="offset points", fontsize=8, color="#5b6675")
         ax.set_title(name.replace("_", " ").capitalize())
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))

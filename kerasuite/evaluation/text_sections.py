@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kerasuite.evaluation import multilabel
 from kerasuite.evaluation.classification import Scores
 from kerasuite.evaluation.drawing import png
 from kerasuite.evaluation.intervals import bootstrap, wilson
@@ -16,11 +17,12 @@ LENGTH_GROUPS = 5
 EXPLAINED = 4
 
 
-def by_length(scores: Scores, tokens: np.ndarray, max_length: int, cut: str = "") -> Section:
+def by_length(scores: Scores, tokens: np.ndarray, max_length: int | None, cut: str = "") -> Section:
     """Accuracy in five groups of texts, from the shortest to the longest.
 
     Args:
         tokens: of each text before it was cut, int (n,).
+        max_length: of a text; None where the model makes tokens by itself, and words are counted.
         cut: a sentence on what was cut.
     """
     right = scores.right
@@ -30,8 +32,9 @@ def by_length(scores: Scores, tokens: np.ndarray, max_length: int, cut: str = ""
     for group in np.unique(groups):
         mine = np.flatnonzero(groups == group)
         rows.append([f"{tokens[mine].min()} to {tokens[mine].max()}", _accuracy(right, mine, scores.groups), len(mine)])
-    text = f"The model reads {max_length} tokens of a text at most. {cut}".strip()
-    table = Table("Small print is the 95% interval.", ["tokens", "accuracy", "rows"], rows)
+    text = f"The model reads {max_length} tokens of a text at most. {cut}".strip() if max_length else ""
+    unit = "tokens" if max_length else "words"
+    table = Table("Small print is the 95% interval.", [unit, "accuracy", "rows"], rows)
     return Section("By length of the text", text, [], [table])
 
 
@@ -43,15 +46,14 @@ def _accuracy(right: np.ndarray, rows: np.ndarray, groups: np.ndarray | None):
 
 def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) -> Section:
     """What each word did to the prediction, in the worst mistakes and in some right answers."""
-    # Of several labels, the surest one.
-    answers = scores.probabilities.argmax(1)
     wrong = ~scores.right
+    answers = _asked_about(scores)
     # Right answers that were nearly wrong have words on both sides: they tell more than those without a doubt.
     rows = [*_most_confident(scores, wrong)[:EXPLAINED], *_most_confident(scores, ~wrong)[::-1][:EXPLAINED]]
     moved = occlusion([texts[row] for row in rows], answers[rows], probabilities)
     names = scores.class_names
     captions = [
-        f"{'Wrong' if wrong[row] else 'Right'}: {names[answers[row]]} {scores.probabilities[row].max():.2f}"
+        f"{'Wrong' if wrong[row] else 'Right'}: {names[answers[row]]} {scores.probabilities[row, answers[row]]:.2f}"
         + (f", is {scores.true_name(row) or 'none'}" if wrong[row] else "")
         for row in rows
     ]
@@ -65,6 +67,16 @@ def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) ->
         "words",
     )
     return Section("What the words did", text, [picture])
+
+
+def _asked_about(scores: Scores) -> np.ndarray:
+    """The class whose probability is looked at: what was said; of several labels the surest mistake, or the surest."""
+    if not scores.multi_label:
+        return scores.probabilities.argmax(1)
+    said = scores.probabilities >= multilabel.THRESHOLD
+    sure = np.maximum(scores.probabilities, 1 - scores.probabilities)
+    mistaken = np.where(said != (scores.labels > 0), sure, 0)
+    return np.where(mistaken.any(1), mistaken.argmax(1), scores.probabilities.argmax(1))
 
 
 def _most_confident(scores: Scores, where: np.ndarray) -> np.ndarray:

@@ -44,7 +44,8 @@ def head(num_features: int, num_classes: int, *, dropout: float = 0.2) -> keras.
     x = scaling(features, training=False)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
-    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    # From zeros: what few rows do not speak against would stay as random as it began.
+    logits = keras.layers.Dense(num_classes, dtype="float32", kernel_initializer="zeros", name="logits")(x)
     return keras.Model(features, logits, name="head")
 
 

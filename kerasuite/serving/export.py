@@ -46,7 +46,13 @@ class Servable(tf.Module):
         logits = self.model(self.prepare.serve_batch(raw), training=False)
         if self._multi_label:
             probabilities = tf.nn.sigmoid(logits)
-            return {"is_of_class": probabilities >= 0.5, "probabilities": probabilities}  # (batch, classes), both
+            is_of_class = probabilities >= 0.5
+            names = tf.ragged.boolean_mask(tf.broadcast_to(self.class_names, tf.shape(probabilities)), is_of_class)
+            return {
+                "labels": tf.strings.reduce_join(names, -1, separator="|"),
+                "is_of_class": is_of_class,
+                "probabilities": probabilities,  # (batch, classes), as is_of_class
+            }
         probabilities = tf.nn.softmax(logits)
         best = tf.argmax(probabilities, -1)
         return {
@@ -68,7 +74,7 @@ def export(
     """Write the SavedModel, whole or not at all.
 
     Signatures: `serving_default`, raw inputs (batch,) to label, probability and probabilities, or where a row may be of
-    several classes to is_of_class and probabilities; `class_names`.
+    several classes to labels (their names, with | between them), is_of_class and probabilities; `class_names`.
     """
     servable = Servable(model, prepare, class_names, input_name, multi_label)
     signatures = {"serving_default": servable.serve, "class_names": servable.classes}

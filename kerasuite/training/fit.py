@@ -224,6 +224,11 @@ class _Run:
         number, begun = min(self.steps_a_call, end - self.step), time.monotonic()
         for row in self.steps.train(iterator, number):
             self.sums += row
+        if self.step == 0 and not np.isfinite(self.sums).all():
+            raise InputError(
+                "The loss is no finite number from the first steps on: the weights that were loaded are damaged, the "
+                "data have extreme values, or --learning-rate is far too high."
+            )
         _refuse_infinite(self.sums, f"between steps {self.step} and {self.step + number}")
         self.step += number
         a_step = (time.monotonic() - begun) / number

@@ -84,10 +84,13 @@ class Steps:
             if self.model.losses:
                 objective += tf.add_n(self.model.losses) / replicas.num_replicas_in_sync
         variables = [variable for _, group in self._groups for variable in group]
-        # Of an embedding it comes by its rows: as many as the batch has tokens, where replicas must exchange one shape.
-        gradients = map(tf.convert_to_tensor, tape.gradient(objective, [v.value for v in variables]))
+        gradients = iter(tape.gradient(objective, [v.value for v in variables]))
         for optimizer, group in self._groups:
-            optimizer.apply([next(gradients) for _ in group], group)
+            own = [next(gradients) for _ in group]
+            # Of an embedding it comes by its rows: as many as the batch has, where replicas must exchange one shape.
+            if replicas.num_replicas_in_sync > 1 or not getattr(optimizer, "takes_rows", False):
+                own = [tf.convert_to_tensor(gradient) for gradient in own]
+            optimizer.apply(own, group)
         return _sums(self._measures, y, logits, losses, weight)
 
     def _evaluate_step(self, batch):

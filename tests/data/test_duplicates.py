@@ -75,9 +75,9 @@ SPLITS = Splits(
 def test_near_copies_are_named_beside_the_exact_and_without_them():
     exact, near_train, near_validation = warnings(SPLITS, near=True)
     assert exact == "1 of 5 test images are also in train: test/1.jpg = train/1.jpg."
-    assert near_train.startswith("1 of 5 test images nearly are in train")
+    assert near_train.startswith("1 of 5 test images are nearly the same as some in train")
     assert near_train.endswith(": test/2.jpg ~ train/2.jpg.")
-    assert near_validation.startswith("1 of 5 test images nearly are in validation")
+    assert near_validation.startswith("1 of 5 test images are nearly the same as some in validation")
     assert near_validation.endswith(": test/4.jpg ~ validation/4.jpg.")
 
 

@@ -217,14 +217,22 @@ def test_bootstrap_of_a_mean_is_as_wide_as_theory_says():
 
 
 def test_bootstrap_over_groups_draws_whole_groups():
-    groups = np.array(["b", "a", "b", "a", "c"])
+    groups = np.array(["b", "a", "b", "a", "c", "d", "e"])
     seen = []
-    metrics.bootstrap(lambda rows: seen.append(rows) or 0.0, 5, groups=groups, resamples=200)
+    metrics.bootstrap(lambda rows: seen.append(rows) or 0.0, 7, groups=groups, resamples=200)
     for rows in seen:
-        counts = np.bincount(rows, minlength=5)
+        counts = np.bincount(rows, minlength=7)
         assert counts[0] == counts[2]
         assert counts[1] == counts[3]
     assert len({len(rows) for rows in seen}) > 1  # groups of unequal size: the number of rows varies
+
+
+def test_fewer_than_five_groups_say_nothing_of_others():
+    right = np.arange(60) % 5 < 3
+    few, enough = (metrics.bootstrap(lambda rows: right[rows].mean(), 60, groups=np.arange(60) % n) for n in (4, 5))
+    assert np.isnan([few.low, few.high]).all()
+    assert few.value == enough.value == 0.6
+    assert enough.low < enough.value < enough.high
 
 
 def test_rows_of_one_group_give_a_wider_interval_than_independent_rows():

@@ -53,10 +53,13 @@ def test_each_class_has_its_precision_recall_and_rows():
 
 
 def test_groups_widen_nothing_but_are_drawn_whole():
-    groups = np.array(["x", "x", "y", "y"])
-    found = multilabel_metrics(LABELS, PROBABILITIES, groups=groups)
-    assert found["exact_match_accuracy"].value == 0.5
-    assert (found["exact_match_accuracy"].low, found["exact_match_accuracy"].high) == (0.0, 1.0)
+    # Six groups of four rows that are all right, or all wrong.
+    right = (answers(PROBABILITIES) == LABELS).all(1)
+    rows = np.concatenate([np.repeat(np.flatnonzero(right == k)[0], 12) for k in (True, False)])
+    found = multilabel_metrics(LABELS[rows], PROBABILITIES[rows], groups=np.arange(24) // 4)["exact_match_accuracy"]
+    alone = multilabel_metrics(LABELS[rows], PROBABILITIES[rows])["exact_match_accuracy"]
+    assert found.value == alone.value == 0.5
+    assert found.high - found.low > 1.5 * (alone.high - alone.low)
 
 
 @pytest.mark.parametrize("number", [1, 3, 20])

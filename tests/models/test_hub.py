@@ -115,7 +115,9 @@ def test_a_gradient_reaches_every_trainable_weight(saved, tmp_path):
 @each_kind
 def test_trained_weights_are_saved_and_loaded_with_the_model(saved, tmp_path):
     base = transfer.pooled(backbones.load(saved(tmp_path / "module"), (8, 8)).model)
-    model = transfer.joined([base], transfer.head(base.output_shape[-1], 2))
+    head = transfer.head(base.output_shape[-1], 2)
+    head.get_layer("logits").kernel.assign(np.random.default_rng(0).normal(size=(base.output_shape[-1], 2)))
+    model = transfer.joined([base], head)
     before = model(pixels(), training=False).numpy()
     base.weights[0].assign(base.weights[0] + 0.5)
     after = model(pixels(), training=False).numpy()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import text_modules
 import tiny_bert
 
@@ -264,9 +265,15 @@ def test_the_exported_model_loads_where_only_tensorflow_is(finished, tmp_path):
 
 
 def test_other_labelled_texts_are_evaluated_and_those_trained_on_are_named(finished, table, tmp_path, capsys):
-    other = write_table(tmp_path / "other.csv", [*sentences(20, seed=1), *list(sentences(120))[:4]])
-    assert cli.main(["evaluate", str(finished), "--data", str(other), "--output", str(tmp_path / "report")]) == 0
+    files = [
+        str(write_table(tmp_path / "other.csv", list(sentences(20, seed=1)))),
+        str(write_table(tmp_path / "more.csv", list(sentences(120))[:4])),
+    ]
+    assert cli.main(["evaluate", str(finished), "--data", *files, "--output", str(tmp_path / "report")]) == 0
     said = capsys.readouterr()
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "What the words did" in page
+    assert "By length of the text" in page
     assert metrics_of(tmp_path / "report")["examples"]["test"] == 24
     assert "of these 24 texts are exactly or nearly among those that the model was trained on" in said.err
 
@@ -277,6 +284,25 @@ def test_the_kept_model_is_the_one_that_was_served(finished, config):
     texts = ["film was great", "very dull plot"]
     in_python = _texts.answers(prepare, kept.model, Examples({"text": np.array(texts, object)}))
     np.testing.assert_allclose(in_python, kept.predictor.probabilities([t.encode() for t in texts]), atol=1e-5)
+
+
+def test_the_kept_model_is_loaded_by_its_run_in_another_process(finished):
+    code = f"import kerasuite; print(kerasuite.load({str(finished)!r}).model.output_shape)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip().endswith("(None, 2)")
+
+
+def test_an_encoder_that_takes_less_than_was_asked_for_says_so(config, tmp_path, capsys):
+    train(replace(config, max_length=1000, epochs=1), tmp_path / "run")
+    assert f"--max-length 1000: this encoder takes {tiny_bert.LONGEST} tokens" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("tuning", ["full", "frozen"])
+def test_damaged_weights_are_refused_as_that(config, tmp_path, tuning):
+    weights = {name: value * np.nan for name, value in tiny_bert.tensors().items()}
+    damaged = tiny_bert.write(tmp_path / "damaged", weights)
+    with pytest.raises(InputError, match="weights .*are damaged"):
+        train(replace(config, encoder=str(damaged), tuning=tuning), tmp_path / "run")
 
 
 @pytest.mark.parametrize(
@@ -376,6 +402,9 @@ def test_texts_of_several_labels_are_trained_scored_and_predicted(config, tmp_pa
     (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
     said = {name for name in ("blame", "plot", "praise") if float(row[f"p({name})"]) >= 0.5}
     assert set(filter(None, row["prediction"].split("|"))) == said
-    assert set(kerasuite.load(run_dir).predictor(["awful plot"])[0]) == said
+    predictor = kerasuite.load(run_dir).predictor
+    assert set(predictor(["awful plot"])[0]) == said
+    served = predictor._serve(texts=tf.constant(["awful plot"]))
+    assert set(filter(None, served["labels"].numpy()[0].decode().split("|"))) == said
     page = (run_dir / "report.html").read_text()
     assert "rows with a mistake" in page or "No mistakes" in page
