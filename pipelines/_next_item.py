@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kerasuite.data.interactions import Log
     from kerasuite.data.item_ids import HistoryPreparation
+    from kerasuite.data.item_table import Items
     from kerasuite.evaluation.ranking_report import Rankings
     from kerasuite.serving.recommender import Recommended
     from kerasuite.training.fit import Fitted
@@ -56,6 +57,16 @@ def say(splits: Splits) -> None:
     """Print what was noticed in loading."""
     for sentence in (*splits.notes, *(f"Warning: {sentence}" for sentence in splits.warnings)):
         print(sentence, file=sys.stderr)
+
+
+def items(config: config.Settings, item_ids: tuple[str, ...]) -> Items | None:
+    """Titles and groups of the catalogue, from the table that is named, or that lies beside the log; None without."""
+    from kerasuite.data import item_table, log_tables, order_sample
+
+    if order_sample.NAME in config.data:
+        return None
+    path = Path(config.items).expanduser() if config.items else item_table.beside(log_tables.paths(config.data[:1])[0])
+    return item_table.read(path, item_ids) if path else None
 
 
 def preparation(config: config.Settings, examples: Examples) -> HistoryPreparation:
@@ -172,12 +183,16 @@ def finish(
         scorer.save(path)
     prepare = preparation(config, splits.train)
     counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
-    servable = serving.ServableRecommender(scorer, prepare, counts, config.top_k, repeats=config.repeat_items)
+    known = items(config, splits.train.class_names)
+    titles = known.titles if known else None
+    servable = serving.ServableRecommender(
+        scorer, prepare, counts, config.top_k, repeats=config.repeat_items, titles=titles
+    )
     serving.export(run_dir / run_directory.SERVABLE, servable)
 
     served = served_lists(config, run_dir, splits.test)
     checked = serving.compare(served, in_python(config, scorer, prepare, splits.test, counts), splits.test.ids)
-    found = rankings(config, splits, splits.test, served.items, counts)
+    found = rankings(config, splits, splits.test, served.items, counts, known)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
     metrics = write(
         run_dir,
@@ -191,7 +206,7 @@ def finish(
         history=fitted.history,
         near=neighbours(scorer, counts),
         title=f"{config.model} on {Path(config.data[0]).name}",
-        summary=" ".join(splits.notes),
+        summary=" ".join([*splits.notes, *(known.notes if known else ())]),
         warnings=splits.warnings,
         settings=asdict(config),
         command=command(PIPELINE, config),
@@ -224,7 +239,12 @@ def in_python(
 
 
 def rankings(
-    config: config.Settings, splits: Splits, examples: Examples, served: np.ndarray, counts: np.ndarray
+    config: config.Settings,
+    splits: Splits,
+    examples: Examples,
+    served: np.ndarray,
+    counts: np.ndarray,
+    known: Items | None = None,
 ) -> Rankings:
     """The model's lists and those of the baselines, of which validation's users choose the best.
 
@@ -233,6 +253,7 @@ def rankings(
         examples: users whose next item is known, in terms of the training catalogue or of one with more items.
         served: item ids (users, k), best first.
         counts: training interactions of each item of the examples' catalogue.
+        known: titles and groups of the items.
     """
     from kerasuite.data import histories, order_sample
     from kerasuite.evaluation import ranking, recommenders
@@ -258,10 +279,20 @@ def rankings(
         best_baseline=best,
         ids=examples.ids,
         histories=history,
-        item_names=examples.class_names,
+        item_ids=examples.class_names,
+        item_names=_names(examples.class_names, known),
         counts=counts,
+        item_groups=known.groups if known is not None and (known.groups != "").any() else None,
         optimum=order_sample.best_lists(history, ranking.LONGEST) if made_up else None,
     )
+
+
+def _names(item_ids: Sequence[str], known: Items | None) -> list[str]:
+    """The title of each item, or its id where there is none."""
+    if known is None:
+        return list(item_ids)
+    titles = [*known.titles.tolist(), *[""] * (len(item_ids) - len(known.titles))]
+    return [title or item for title, item in zip(titles, item_ids)]
 
 
 def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> Recommended:

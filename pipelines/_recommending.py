@@ -41,7 +41,7 @@ def predict(asked: Asked) -> Answers:
             found = recommender(history for _, history in some)
             unknown += int(found.unknown.sum())
             rows = [
-                [name, rank, item, f"{score:.4f}"]
+                [name, rank, item, f"{score:.4f}", *([recommender.titles.get(item, "")] if recommender.titles else [])]
                 for (name, _), items, scores in zip(some, found.items, found.scores)
                 for rank, (item, score) in enumerate(zip(items, scores), 1)
                 if item
@@ -50,7 +50,7 @@ def predict(asked: Asked) -> Answers:
         if unknown:
             print(f"{unknown:,} id(s) are not in the catalogue: they were left out.", file=sys.stderr)
 
-    return Answers(["id", "rank", "item", "score"], parts())
+    return Answers(["id", "rank", "item", "score", *(["title"] if recommender.titles else [])], parts())
 
 
 def _written(histories: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

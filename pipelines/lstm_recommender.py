@@ -43,6 +43,9 @@ class Config(config.Settings):
     """Column of the ratings; guessed, and said, if not given."""
     rating_range: tuple[float, float] | None = None
     """The least and the greatest rating there can be; rows outside are skipped, and named."""
+    items: str | None = None
+    """Table of the items' titles and groups (genre, category): csv, tsv, jsonl, parquet, .item, .dat; if not given, the
+    one that MovieLens and RecBole put beside a log."""
     min_item_count: int = 1
     """Interactions that an item needs; others are left out, and counted."""
     min_user_count: int = 1

@@ -87,7 +87,7 @@ def read(path: Path, columns: LogColumns) -> LogTable:
 def _table(path: Path) -> tables.Table:
     ending = Path(path.name.lower().removesuffix(".gz")).suffix
     if ending in _UNNAMED_ENDINGS:
-        return _unnamed(path, _split_lines(path))
+        return _unnamed(path, cells(path))
     if ending in _TYPED_ENDINGS:
         return _delimited(path)
     if not tables.is_table(path):
@@ -116,15 +116,23 @@ def _unnamed(path: Path, frame: pl.DataFrame) -> tables.Table:
     return tables.Table(frame.rename(dict(zip(frame.columns, names))), 1, (note,))
 
 
-def _split_lines(path: Path) -> pl.DataFrame:
-    """The cells of lines that are cut at '::', at tabs, or at spaces."""
+def cells(path: Path) -> pl.DataFrame:
+    """The cells of lines that are cut at '::', at tabs, or at spaces, as text.
+
+    Raises:
+        InputError: it cannot be read, or is empty, or a line has more cells than the first.
+    """
     try:
         raw = tables.opened(path).read()
     except OSError as fault:
         raise InputError(f"{path} cannot be read: {fault.strerror or fault}.") from fault
     if not raw.strip():
         raise InputError(f"{path} is empty. {TAKES}.")
-    text = raw.decode("utf-8", "replace")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        # MovieLens's older files are Latin-1.
+        text = raw.decode("latin-1")
     first = text.lstrip().split("\n", 1)[0]
     separator = next((mark for mark in (_DOUBLE_COLON, "\t", ",") if mark in first), " ")
     if separator == _DOUBLE_COLON:
@@ -161,7 +169,7 @@ def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tupl
     for what, called in _CALLED.items():
         if what in found:
             continue
-        fitting = [name for name in there if _plain(name) in called and name not in found.values()]
+        fitting = [name for name in there if plain(name) in called and name not in found.values()]
         if len(fitting) > 1:
             raise InputError(
                 f"{path} has {len(fitting)} columns that may hold the {what}: {', '.join(map(repr, fitting))}. Say "
@@ -178,7 +186,8 @@ def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tupl
     return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """A column's name in lower case, letters and digits alone."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 

@@ -28,13 +28,13 @@ class Rankings:
     """What a model, and its baselines, recommended to users of whom the next item is known.
 
     Args:
-        targets: the next item of each user, int (n,), a position in item_names.
+        targets: the next item of each user, int (n,), a position in item_ids.
         lists: the model's, int (n, k), best first.
         baselines: the same of each baseline, by name.
         best_baseline: the name of the one that was best on validation.
         ids: of the users.
         histories: items of each user before the target.
-        item_names: titles, or ids where there are none.
+        item_ids: the catalogue; item_names: titles, or ids where there are none.
         counts: training interactions of each item.
         item_groups: the genre or category of each item, '' for none; None where nothing is known.
         optimum: what who knows the rule of made-up data would recommend, int (n, k).
@@ -46,6 +46,7 @@ class Rankings:
     best_baseline: str
     ids: Sequence[str]
     histories: Ragged
+    item_ids: Sequence[str]
     item_names: Sequence[str]
     counts: np.ndarray
     item_groups: np.ndarray | None = None
@@ -94,7 +95,7 @@ def numbers(rankings: Rankings) -> dict[str, Any]:
 
 def predictions(rankings: Rankings) -> polars.DataFrame:
     """A row each user: user, target, rank (from 1, empty where it is in no list), and the first ten items."""
-    names = np.append(np.asarray(rankings.item_names, str), "")  # -1 is no item
+    names = np.append(np.asarray(rankings.item_ids, str), "")  # -1 is no item
     places = ranking.places(rankings.lists, rankings.targets)
     ranks = [int(place) + 1 if place < rankings.lists.shape[1] else None for place in places]
     columns = {"user": [str(each) for each in rankings.ids], "target": names[rankings.targets], "rank": ranks}

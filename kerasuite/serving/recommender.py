@@ -39,17 +39,29 @@ class ServableRecommender(tf.Module):
         popularity: of each item; who has no history gets the most popular.
         k: items of a list.
         repeats: whether what is in a history may be recommended.
+        titles: of each item, '' where there is none.
     """
 
     def __init__(
-        self, scorer: keras.Model, prepare: HistoryPreparation, popularity: np.ndarray, k: int, *, repeats: bool = False
+        self,
+        scorer: keras.Model,
+        prepare: HistoryPreparation,
+        popularity: np.ndarray,
+        k: int,
+        *,
+        repeats: bool = False,
+        titles: Sequence[str] | None = None,
     ):
         super().__init__(name="servable")
         self.scorer, self.prepare, self.k, self._repeats = scorer, prepare, k, repeats
         self._popularity = tf.constant(popularity, tf.float32)
         signature = [tf.TensorSpec([None, None], tf.string, name="histories")]
         self.serve = tf.function(self._serve, input_signature=signature)
-        self.catalogue = tf.function(lambda: {"item_ids": self.prepare.item_ids}, input_signature=[])
+        self._titles = tf.zeros_like(prepare.item_ids) if titles is None else tf.constant(list(titles))
+        self.catalogue = tf.function(self._catalogue, input_signature=[])
+
+    def _catalogue(self):
+        return {"item_ids": self.prepare.item_ids, "titles": self._titles}
 
     def _serve(self, histories):
         numbers, unknown = self.prepare.serve_batch(histories)
@@ -78,7 +90,7 @@ def export(path: Path, servable: ServableRecommender) -> None:
     """Write the SavedModel, whole or not at all.
 
     Signatures: `serving_default`, histories of item ids (batch, items), '' where a row is shorter, to items and scores
-    (batch, k) and the number of unknown ids (batch,); `catalogue`, to item_ids.
+    (batch, k) and the number of unknown ids (batch,); `catalogue`, to item_ids and titles.
     """
     signatures = {"serving_default": servable.serve, "catalogue": servable.catalogue}
     with run_directory.writing(path) as temporary:
@@ -111,7 +123,9 @@ class Recommender:
         if "catalogue" not in self._loaded.signatures:
             raise InputError(f"{path} has no signature catalogue; expected the servable/ of a recommender's run.")
         self._serve = self._loaded.signatures["serving_default"]
-        self.item_ids = self._loaded.signatures["catalogue"]()["item_ids"].numpy().astype(str)
+        catalogue = self._loaded.signatures["catalogue"]()
+        self.item_ids, titles = (_text(catalogue[name]) for name in ("item_ids", "titles"))
+        self.titles = {item: title for item, title in zip(self.item_ids.tolist(), titles.tolist()) if title}
 
     def __call__(self, histories: Iterable[Sequence[str]], batch_size: int = BATCH_SIZE) -> Recommended:
         """The lists of histories, in order."""
@@ -123,8 +137,12 @@ class Recommender:
             width = max(map(len, some))
             padded = [[*history, *[""] * (width - len(history))] for history in some]
             answer = self._serve(histories=tf.constant(padded, tf.string, (len(some), width)))
-            items, scores, unknown = (answer[name].numpy() for name in ("items", "scores", "unknown"))
-            yield Recommended(items.astype(str), scores, unknown)
+            yield Recommended(_text(answer["items"]), answer["scores"].numpy(), answer["unknown"].numpy())
+
+
+def _text(strings: tf.Tensor) -> np.ndarray:
+    """Strings as str; NumPy's own conversion knows ASCII alone."""
+    return np.char.decode(strings.numpy().astype(bytes), "utf-8")
 
 
 def compare(served: Recommended, in_python: Recommended, ids: Sequence[str]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from kerasuite import cli
 from kerasuite.commands import run
 from kerasuite.errors import InputError
 from kerasuite.models.recommender import KINDS
@@ -88,6 +89,55 @@ def test_the_predictions_name_each_users_target_and_its_rank(finished):
             assert row[f"item_{row['rank']}"] == row["target"]
     hits = np.mean([bool(row["rank"]) and int(row["rank"]) <= 10 for row in rows])
     assert hits == pytest.approx(metrics_of(finished)["test"]["hit_rate@10"]["value"])
+
+
+def test_lists_are_predicted_for_histories_and_for_the_users_of_a_log(finished, tmp_path, capsys):
+    (tmp_path / "new.csv").write_text("user,item,time\nx,i05,2\nx,i04,1\ny,never,1\n")
+    words = ["--history", "i04, i05", "--history", "never"]
+    assert cli.main(["predict", str(finished), str(tmp_path / "new.csv"), *words]) == 0
+    shown = capsys.readouterr()
+    rows = list(csv.DictReader(shown.out.splitlines()))
+    first = {row["id"]: row["item"] for row in rows if row["rank"] == "1"}
+    assert first["history[1]"] == first["x"] == "i06"
+    # Who has no history that is known gets what is popular.
+    assert first["history[2]"] == first["y"]
+    assert "2 id(s) are not in the catalogue" in shown.err
+    assert "4 predicted" in shown.err
+
+
+@pytest.mark.parametrize("words", [["--text", "a"], ["--precision", "bfloat16", "--history", "i01"], []])
+def test_what_is_not_for_a_recommender_is_refused(finished, words):
+    assert cli.main(["predict", str(finished), *words]) == 2
+
+
+def test_another_log_is_evaluated_with_the_runs_baselines(finished, tmp_path):
+    path = tmp_path / "new.csv"
+    rows = [*walks(30, seed=5), ("lone", "i01", 1), ("odd", "i01", 1), ("odd", "never", 2)]
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([("user", "item", "time"), *rows])
+    assert cli.main(["evaluate", str(finished), "--data", str(path), "--output", str(tmp_path / "report")]) == 0
+    metrics = metrics_of(tmp_path / "report")
+    assert metrics["examples"] == {"test": 31, "skipped": 0}
+    assert metrics["never_in_training"] == pytest.approx(1 / 31)
+    assert metrics["test"]["ndcg@10"]["value"] > 0.85
+    assert set(metrics["baselines"]) == set(metrics_of(finished)["baselines"])
+    with open(tmp_path / "report" / "predictions.csv") as file:
+        (odd,) = (row for row in csv.DictReader(file) if row["user"] == "odd")
+    assert (odd["target"], odd["rank"]) == ("(not in the catalogue)", "")
+
+
+def test_titles_and_groups_stand_in_the_report_and_in_predictions(config, tmp_path, capsys):
+    items = "".join(f"i{number:02d},Film {number},{'odd' if number % 2 else 'even'}\n" for number in range(ITEMS))
+    (tmp_path / "items.csv").write_text("item,title,genre\n" + items)
+    settings = replace(config, items=str(tmp_path / "items.csv"), epochs=1, output=str(tmp_path / "run"))
+    run_dir = run.start("lstm_recommender", settings)
+    with open(run_dir / "confusion_matrix.csv") as file:
+        assert [row["true"] for row in csv.DictReader(file)] == ["even", "odd"]
+    assert "Film 7" in (run_dir / "report.html").read_text()
+    capsys.readouterr()
+    assert cli.main(["predict", str(run_dir), "--history", "i04"]) == 0
+    row = next(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert row["title"] == f"Film {int(row['item'][1:])}"
 
 
 def test_the_report_names_rows_that_were_skipped(finished):

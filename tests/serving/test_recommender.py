@@ -67,6 +67,14 @@ def test_items_may_come_again_where_that_was_asked_for(scorer, tmp_path):
 
 def test_the_catalogue_is_in_the_export(served):
     assert served.item_ids.tolist() == list(ITEM_IDS)
+    assert served.titles == {}
+
+
+def test_titles_travel_with_the_export_in_any_script(scorer, tmp_path):
+    titles = ["Amélie", "影", *[""] * 10]
+    made = recommender.ServableRecommender(scorer, HistoryPreparation(ITEM_IDS, 3), POPULARITY, 5, titles=titles)
+    recommender.export(tmp_path / "servable", made)
+    assert recommender.Recommender(tmp_path / "servable").titles == {"i0": "Amélie", "i1": "影"}
 
 
 def test_another_saved_model_is_refused(tmp_path):

@@ -1,0 +1,116 @@
+"""What items are called, and what groups they belong to: a table beside a log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kerasuite.data import log_tables, tables
+from kerasuite.errors import InputError
+
+ID, TITLE, GROUP = "id", "title", "group"
+# What a column may be called, with spaces, dashes and underscores left out.
+_CALLED = {
+    ID: (ID, "item", "itemid", "iid", "movieid", "productid", "articleid", "trackid", "bookid", "asin", "parentasin"),
+    TITLE: (TITLE, "name", "movietitle", "itemname", "productname"),
+    GROUP: (GROUP, "genre", "genres", "category", "categories", "class", "brand"),
+}
+# Beside a log in the folder of a data set.
+_BESIDE = ("movies.csv", "movies.dat", "items.csv", "*.item")
+# MovieLens's movies.dat has no names above its columns.
+_UNNAMED = (ID, TITLE, GROUP)
+
+
+class Items(NamedTuple):
+    """Titles and groups of items, '' where nothing is known, in the order of a catalogue; and what was noticed."""
+
+    titles: np.ndarray
+    groups: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+def beside(log: Path) -> Path | None:
+    """The table of items that lies beside a log, as MovieLens and RecBole have it."""
+    folder = log if log.is_dir() else log.parent
+    names = (f"{log.name.split('.')[0]}.item", *_BESIDE) if log.is_file() else _BESIDE
+    if log.is_file() and log.suffix not in (".inter", ".dat", ".data") and log.name != "ratings.csv":
+        return None
+    return next((found for name in names for found in sorted(folder.glob(name))), None)
+
+
+def read(path: Path, item_ids: Sequence[str]) -> Items:
+    """The titles and groups of a catalogue's items. Of several groups (`Drama|Crime`, or a list) the first counts.
+
+    Raises:
+        InputError: it cannot be read, no column holds ids, or none of the ids is in the catalogue.
+    """
+    frame = _frame(path)
+    names = _columns(path, frame.columns)
+    cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
+    known = frame.select(cells).unique(ID, keep="first", maintain_order=True)
+    catalogue = pl.DataFrame({ID: np.asarray(item_ids, object)}, schema={ID: pl.String})
+    found = catalogue.join(known, on=ID, how="left", maintain_order="left")
+    number = int(catalogue[ID].is_in(known[ID].to_list()).sum())
+    if not number:
+        raise InputError(
+            f"None of the {len(known):,} items of {path} is in the log; the first is {known[ID][0]!r}, and the log's "
+            f"first is {item_ids[0]!r}."
+        )
+    columns = [
+        found[what].fill_null("").to_numpy().astype(str) if what in found.columns else np.full(len(item_ids), "")
+        for what in (TITLE, GROUP)
+    ]
+    columns[1] = np.array([_first(group) for group in columns[1].tolist()])
+    missing = len(item_ids) - number
+    notes = (f"{missing:,} of {len(item_ids):,} items are not in {path.name}.",) if missing else ()
+    if (columns[1] != "").any():
+        notes += (
+            f"Of {path.name}, {names[GROUP]!r} is taken as the group of an item, the first where there are several.",
+        )
+    return Items(*columns, notes)
+
+
+def _first(groups: str) -> str:
+    parts = groups.replace(tables.LISTED, "|").split("|")
+    return parts[0].strip()
+
+
+def _frame(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise InputError(f"--items {path} is not there as a file.")
+    if path.suffix.lower() in (".dat", ".item"):
+        frame = log_tables.cells(path)
+        if ":" in frame.row(0)[0]:
+            return _typed(frame)
+        return frame.rename(dict(zip(frame.columns, _UNNAMED)))
+    if not tables.is_table(path):
+        raise InputError(f"--items {path} is not named as a table is ({', '.join(tables.ENDINGS)}, .item, .dat).")
+    return tables.read(path, "--items takes a table of ids, titles and groups.").frame
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """RecBole's: each name in the first row with its type; spaces part the members of a sequence."""
+    named = [str(name).split(":") for name in frame.row(0)]
+    frame = frame[1:].rename(dict(zip(frame.columns, (name for name, *_ in named))))
+    lists = [name for name, *kind in named if kind == ["token_seq"] and log_tables.plain(name) in _CALLED[GROUP]]
+    return frame.with_columns(pl.col(name).str.replace_all(" ", "|", literal=True) for name in lists)
+
+
+def _columns(path: Path, there: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for what, called in _CALLED.items():
+        fitting = [name for name in there if log_tables.plain(name) in called and name not in found.values()]
+        if fitting:
+            found[what] = min(fitting, key=lambda name: called.index(log_tables.plain(name)))
+    if ID not in found:
+        raise InputError(
+            f"No column of --items {path} is called as ids are (item, item_id, movieId, ...); it has "
+            f"{', '.join(map(repr, there))}."
+        )
+    if len(found) == 1:
+        raise InputError(f"--items {path} has no titles and no groups; it has {', '.join(map(repr, there))}.")
+    return found

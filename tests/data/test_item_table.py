@@ -1,0 +1,54 @@
+import pytest
+
+from kerasuite.data import item_table
+from kerasuite.errors import InputError
+
+
+def read(path, content, ids=("1", "2", "3")):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return item_table.read(path, ids)
+
+
+def test_titles_and_groups_come_in_the_order_of_the_catalogue(tmp_path):
+    found = read(tmp_path / "movies.csv", 'movieId,title,genres\n3,Three,Drama|Crime\n1,"One, first",Comedy\n9,Nine,\n')
+    assert found.titles.tolist() == ["One, first", "", "Three"]
+    assert found.groups.tolist() == ["Comedy", "", "Drama"]
+    assert any("1 of 3 items are not in movies.csv" in note for note in found.notes)
+    assert any("'genres' is taken as the group" in note for note in found.notes)
+
+
+def test_movielens_and_recbole_files_are_read(tmp_path):
+    dat = read(tmp_path / "movies.dat", "1::Amélie (2001)::Comedy|Romance\n2::Heat::Crime\n".encode("latin-1"))
+    assert (dat.titles[:2].tolist(), dat.groups[:2].tolist()) == (["Amélie (2001)", "Heat"], ["Comedy", "Crime"])
+    text = "item_id:token\tmovie_title:token_seq\tclass:token_seq\n1\tToy Story\tAnimation Comedy\n"
+    item = read(tmp_path / "ml.item", text)
+    assert (item.titles[0], item.groups[0]) == ("Toy Story", "Animation")
+
+
+def test_groups_alone_are_enough(tmp_path):
+    found = read(tmp_path / "items.jsonl", '{"item": "1", "category": ["a", "b"]}\n{"item": "2", "category": ["c"]}\n')
+    assert (found.titles.tolist(), found.groups.tolist()) == (["", "", ""], ["a", "c", ""])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("items.csv", "number,title\n1,x\n", "No column of --items"),
+        ("items.csv", "item,colour\n1,x\n", "no titles and no groups; it has 'item', 'colour'"),
+        ("items.csv", "item,title\n77,x\n", "the first is '77', and the log's first is '1'"),
+        ("items.pdf", "x", "not named as a table"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_what_is_there(tmp_path, name, content, said):
+    with pytest.raises(InputError) as refused:
+        read(tmp_path / name, content)
+    assert said in str(refused.value)
+
+
+def test_the_table_beside_a_log_is_found(tmp_path):
+    for name in ("ratings.csv", "movies.csv", "log.csv"):
+        (tmp_path / name).write_text("x")
+    assert item_table.beside(tmp_path / "ratings.csv") == tmp_path / "movies.csv"
+    assert item_table.beside(tmp_path) == tmp_path / "movies.csv"
+    # A table of one's own has others of one's own beside it.
+    assert item_table.beside(tmp_path / "log.csv") is None
