@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from kerasuite import devices
-from kerasuite.pipelines import _texts, bert_text
+from kerasuite.pipelines import bert_text
+from kerasuite.pipelines._text_tuning import TextTuning
 
 SEEDS = (0, 1, 2)
 ROWS = 6000
@@ -134,7 +135,8 @@ def ours(data: str, precision: str) -> dict:
     head = transfer.head(base.model.output_shape[-1], 2, dropout=config.dropout)
     with devices.precision(precision):
         model = transfer.joined([encoders.copied(base.model)], transfer.copied(head, in_policy=False))
-        groups = _texts.rate_groups(config, 3 * plan.steps_per_epoch, model)
+        tuning = TextTuning(config, base, prepare, tokens, tokens, Path())
+        groups = tuning.rate_groups(model, 3 * plan.steps_per_epoch)
         for optimizer, variables in groups:
             optimizer.build(variables)
         steps = Steps(model, groups, losses.cross_entropy(), {}, tf.distribute.get_strategy())

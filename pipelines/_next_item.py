@@ -1,19 +1,16 @@
-"""How a recommender of the next item is fitted, scored and reported."""
+"""How a recommender of the next item is fitted."""
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from kerasuite import config, run_directory
-from kerasuite.config import command
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 
@@ -23,16 +20,11 @@ if TYPE_CHECKING:
 
     from kerasuite.data.interactions import Log
     from kerasuite.data.item_ids import HistoryPreparation
-    from kerasuite.data.item_table import Items
-    from kerasuite.evaluation.ranking_report import Rankings
-    from kerasuite.serving.recommender import Recommended
+    from kerasuite.data.lengths import LengthPlan
     from kerasuite.training.fit import Fitted
 
-PIPELINE = "lstm_recommender"
 # Above so many items the loss takes a sample of them, if nothing is said.
-MOST_ITEMS_IN_LOSS, SAMPLED = 20_000, 4096
-NEIGHBOURS_OF, NEIGHBOURS = 12, 5
-SERVING_INPUT = 'histories=tf.constant([["id1", "id2"], ["id3", ""]])'
+MOST_ITEMS_IN_LOSS, SAMPLED, SAMPLED_OF_FEW = 20_000, 4096, 256
 
 
 def read(config: config.Settings) -> Log:
@@ -59,50 +51,49 @@ def say(splits: Splits) -> None:
         print(sentence, file=sys.stderr)
 
 
-def items(config: config.Settings, item_ids: tuple[str, ...]) -> Items | None:
-    """Titles and groups of the catalogue, from the table that is named, or that lies beside the log; None without."""
-    from kerasuite.data import item_table, log_tables, order_sample
-
-    if order_sample.NAME in config.data:
-        return None
-    path = Path(config.items).expanduser() if config.items else item_table.beside(log_tables.paths(config.data[:1])[0])
-    return item_table.read(path, item_ids) if path else None
-
-
-def preparation(config: config.Settings, examples: Examples) -> HistoryPreparation:
-    """What makes numbers of item ids."""
-    from kerasuite.data.item_ids import HistoryPreparation
-
-    return HistoryPreparation(examples.class_names, config.max_length)
-
-
 def num_negatives(config: config.Settings, num_items: int) -> int | None:
     """How many items stand for all others in the loss; None where all are taken."""
-    number = (SAMPLED if num_items > MOST_ITEMS_IN_LOSS else 0) if config.negatives is None else config.negatives
+    if config.negatives is not None:
+        number = config.negatives
+    else:
+        number = SAMPLED if num_items > MOST_ITEMS_IN_LOSS else SAMPLED_OF_FEW if config.loss == "gbce" else 0
+    number = min(number, num_items - 1) if config.loss == "gbce" else number
     return number if 0 < number < num_items else None
 
 
-def fit(
-    config: config.Settings, train: Examples, validation: Examples, run_dir: Path, strategy: tf.distribute.Strategy
-) -> Fitted:
-    """Train on every user with two items or more, and choose the epoch by the lists for validation's users."""
-    import keras
+class TrainingParts(NamedTuple):
+    """What a training is made of: the rows with their preparation and plan, the same of validation, and the model."""
 
-    from kerasuite.data import batches, histories
+    train: Examples
+    validation: Examples
+    prepare: HistoryPreparation
+    plan: LengthPlan
+    held_out: LengthPlan
+    build: Callable[[], keras.Model]
+    loss: Callable
+
+
+def training_parts(config: config.Settings, train: Examples, validation: Examples, replicas: int) -> TrainingParts:
+    """Every user with two items or more to train on, and some of validation's to choose the epoch by.
+
+    Raises:
+        InputError: there is no user with two items.
+    """
+    from kerasuite.data import histories
     from kerasuite.data.item_ids import HistoryPreparation
     from kerasuite.data.lengths import LengthPlan
     from kerasuite.models import next_item, recommender
-    from kerasuite.training import fit, optimizers, precision
 
-    num_items, replicas = len(train.class_names), strategy.num_replicas_in_sync
+    num_items = len(train.class_names)
     rng = np.random.default_rng([config.seed, 1])
     some = np.sort(rng.permutation(len(validation))[: config.validation_users])
     train, validation = histories.whole(train), histories.whole(validation.take(some))
     train = train.take(np.flatnonzero(train.inputs[histories.HISTORY].lengths >= 2))
     if not len(train):
         raise InputError("No user has two items to train on. Look at --user-column, or pass another --split.")
-    # One more is read than the model sees: the item to be foreseen.
-    prepare = HistoryPreparation(train.class_names, config.max_length + 1)
+
+    def plan(examples: Examples, tokens: int, shuffle: bool, weights: np.ndarray | None = None) -> LengthPlan:
+        return LengthPlan(_foreseen(config, examples), tokens, tokens, config.seed, shuffle, replicas, weights)
 
     def build() -> keras.Model:
         encoder = recommender.encoder(
@@ -114,33 +105,51 @@ def fit(
             dropout=config.dropout,
             longest=config.max_length,
         )
-        return next_item.trainer(encoder, num_negatives=num_negatives(config, num_items), seed=config.seed)
+        drawn = num_negatives(config, num_items)
+        return next_item.trainer(
+            encoder, loss=config.loss, num_negatives=drawn, repeats=config.repeat_items, seed=config.seed
+        )
 
-    def plan(examples: Examples, tokens: int, shuffle: bool, weights: np.ndarray | None = None) -> LengthPlan:
-        lengths = _foreseen(examples, config.max_length)
-        return LengthPlan(lengths, tokens, tokens, config.seed, shuffle, replicas, weights)
-
-    foreseen = _foreseen(train, config.max_length)
-    planned = plan(
-        train, config.batch_tokens, True, np.ones(len(train)) if config.model == "bidirectional" else foreseen
+    # A row counts as many items as are foreseen of it.
+    weights = np.ones(len(train)) if config.model == "bidirectional" else _foreseen(config, train)
+    return TrainingParts(
+        train,
+        validation,
+        # One more is read than the model sees: the item to be foreseen.
+        HistoryPreparation(train.class_names, config.max_length + 1),
+        plan(train, config.batch_tokens, True, weights),
+        plan(validation, 4096, False),
+        build,
+        lambda y, outputs: outputs[:, 0],
     )
-    training = batches.starting_at(train, prepare, planned)
-    loss = lambda y, outputs: outputs[:, 0]  # noqa: E731
+
+
+def fit(
+    config: config.Settings, train: Examples, validation: Examples, run_dir: Path, strategy: tf.distribute.Strategy
+) -> Fitted:
+    """Train, and choose the epoch by the lists for validation's users."""
+    import keras
+
+    from kerasuite.data import batches
+    from kerasuite.training import fit, optimizers, precision
+
+    parts = training_parts(config, train, validation, strategy.num_replicas_in_sync)
+    training = batches.starting_at(parts.train, parts.prepare, parts.plan)
     arithmetic = run_directory.remember(
-        run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
+        run_dir, "precision", lambda: precision.choose(config.precision, parts.build, training, parts.loss)
     )
-    rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * planned.steps_per_epoch)
+    rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * parts.plan.steps_per_epoch)
     keras.utils.set_random_seed(config.seed)
     return fit.fit(
-        build,
+        parts.build,
         training,
-        batches.training(validation, prepare, plan(validation, 4096, False), epochs=1),
-        loss=loss,
+        batches.training(parts.validation, parts.prepare, parts.held_out, epochs=1),
+        loss=parts.loss,
         held_out_measures={"ndcg@10": lambda y, outputs: outputs[:, 1]},
         monitor="ndcg@10",
         optimizers=partial(groups, config, rate),
         epochs=config.epochs,
-        steps_per_epoch=planned.steps_per_epoch,
+        steps_per_epoch=parts.plan.steps_per_epoch,
         run_dir=run_dir,
         strategy=strategy,
         precision=arithmetic["used"],
@@ -161,195 +170,8 @@ def groups(config: config.Settings, rate: Any, model: keras.Model) -> list[tuple
     return [(adam, rest), (RowwiseAdamW(rate), table)]
 
 
-def _foreseen(examples: Examples, max_length: int) -> np.ndarray:
+def _foreseen(config: config.Settings, examples: Examples) -> np.ndarray:
     """How many items of each history are foreseen from others."""
     from kerasuite.data.histories import HISTORY
 
-    return np.minimum(examples.inputs[HISTORY].lengths - 1, max_length)
-
-
-def finish(
-    config: config.Settings, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None
-) -> dict[str, Any]:
-    """Export, ask the export for a list for every test user, and write the report; metrics.json comes last."""
-    from kerasuite.data import histories
-    from kerasuite.models import next_item
-    from kerasuite.serving import recommender as serving
-    from kerasuite.training.checkpoint import discard
-
-    began = time.monotonic()
-    scorer = next_item.scorer(fitted.model)
-    with run_directory.writing(run_dir / run_directory.MODEL) as path:
-        scorer.save(path)
-    prepare = preparation(config, splits.train)
-    counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
-    known = items(config, splits.train.class_names)
-    titles = known.titles if known else None
-    servable = serving.ServableRecommender(
-        scorer, prepare, counts, config.top_k, repeats=config.repeat_items, titles=titles
-    )
-    serving.export(run_dir / run_directory.SERVABLE, servable)
-
-    served = served_lists(config, run_dir, splits.test)
-    checked = serving.compare(served, in_python(config, scorer, prepare, splits.test, counts), splits.test.ids)
-    found = rankings(config, splits, splits.test, served.items, counts, known)
-    seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
-    metrics = write(
-        run_dir,
-        found,
-        facts={
-            "pipeline": PIPELINE,
-            "examples": splits.counts,
-            "servable": checked,
-            "seconds": seconds | {"total": sum(seconds.values())},
-        },
-        history=fitted.history,
-        near=neighbours(scorer, counts),
-        title=f"{config.model} on {Path(config.data[0]).name}",
-        summary=" ".join([*splits.notes, *(known.notes if known else ())]),
-        warnings=splits.warnings,
-        settings=asdict(config),
-        command=command(PIPELINE, config),
-    )
-    discard(run_dir / run_directory.CHECKPOINTS)
-    return metrics
-
-
-def in_python(
-    config: config.Settings, scorer: keras.Model, prepare: HistoryPreparation, examples: Examples, counts: np.ndarray
-):
-    """What the model in Python recommends, as the export is held against it."""
-    from kerasuite.data import batches, histories
-    from kerasuite.evaluation import ranking
-    from kerasuite.serving.recommender import Recommended
-
-    history = examples.inputs[histories.HISTORY]
-    items, scores = [], []
-    start = 0
-    for x in batches.inference(examples, prepare, 512):
-        rows = np.arange(start, start + len(x))
-        found = scorer(x, training=False).numpy()
-        found = found if config.repeat_items else ranking.without(found, history[rows])
-        lists = ranking.best(found, config.top_k)
-        items.append(lists)
-        scores.append(np.where(lists >= 0, np.take_along_axis(found, lists, 1), -np.inf))
-        start += len(x)
-    names = np.append(np.array(examples.class_names), "")
-    return Recommended(names[np.concatenate(items)], np.concatenate(scores), np.zeros(len(examples), np.int32))
-
-
-def rankings(
-    config: config.Settings,
-    splits: Splits,
-    examples: Examples,
-    served: np.ndarray,
-    counts: np.ndarray,
-    known: Items | None = None,
-) -> Rankings:
-    """The model's lists and those of the baselines, of which validation's users choose the best.
-
-    Args:
-        splits: what the baselines are fitted on.
-        examples: users whose next item is known, in terms of the training catalogue or of one with more items.
-        served: item ids (users, k), best first.
-        counts: training interactions of each item of the examples' catalogue.
-        known: titles and groups of the items.
-    """
-    from kerasuite.data import histories, order_sample
-    from kerasuite.evaluation import ranking, recommenders
-    from kerasuite.evaluation.ranking_report import Rankings
-
-    train, validation = splits.train, splits.validation
-    past = recommenders.Past(
-        histories.sequences(train), len(train.class_names), train.facts.get(histories.TIMES), config.repeat_items
-    )
-    fitted = recommenders.fit_all(past)
-
-    def quality(lists) -> float:
-        found = lists(validation.inputs[histories.HISTORY], ranking.LONGEST)
-        return ranking.by_user(found, validation.labels)[ranking.HEADLINE].mean()
-
-    best = max(fitted, key=lambda name: quality(fitted[name]))
-    history = examples.inputs[histories.HISTORY]
-    made_up = order_sample.NAME in config.data
-    return Rankings(
-        targets=examples.labels,
-        lists=positions(served, examples.class_names),
-        baselines={name: lists(history, ranking.LONGEST) for name, lists in fitted.items()},
-        best_baseline=best,
-        ids=examples.ids,
-        histories=history,
-        item_ids=examples.class_names,
-        item_names=_names(examples.class_names, known),
-        counts=counts,
-        item_groups=known.groups if known is not None and (known.groups != "").any() else None,
-        optimum=order_sample.best_lists(history, ranking.LONGEST) if made_up else None,
-    )
-
-
-def _names(item_ids: Sequence[str], known: Items | None) -> list[str]:
-    """The title of each item, or its id where there is none."""
-    if known is None:
-        return list(item_ids)
-    titles = [*known.titles.tolist(), *[""] * (len(item_ids) - len(known.titles))]
-    return [title or item for title, item in zip(titles, item_ids)]
-
-
-def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> Recommended:
-    """What `servable/` recommends to each user, from the ids of their history."""
-    from kerasuite.data import histories
-    from kerasuite.serving.recommender import Recommender
-
-    history, item_ids = examples.inputs[histories.HISTORY], np.array(examples.class_names)
-    recommender = Recommender(run_dir / run_directory.SERVABLE)
-    return recommender(item_ids[history[row]] for row in range(len(history)))
-
-
-def positions(items: np.ndarray, item_ids: tuple[str, ...]) -> np.ndarray:
-    """Item ids (rows, k) to their places in the catalogue; -1 where there is none."""
-    order = np.argsort(item_ids)
-    names = np.asarray(item_ids)[order]
-    place = np.minimum(np.searchsorted(names, items), len(names) - 1)
-    return np.where(names[place] == items, order[place], -1)
-
-
-def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Items with many interactions, and for each those whose vectors point most nearly the same way."""
-    from kerasuite.models.recommender import ITEMS
-
-    vectors = scorer.get_layer(ITEMS).get_weights()[0][1:]
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    found = []
-    for item in np.argsort(-counts, kind="stable")[:NEIGHBOURS_OF]:
-        cosines = vectors @ vectors[item]
-        # Of an item with no interactions the vector is as it was drawn.
-        cosines[(counts == 0) | (np.arange(len(counts)) == item)] = -np.inf
-        found.append((int(item), np.argsort(-cosines, kind="stable")[:NEIGHBOURS]))
-    return found
-
-
-def write(
-    folder: Path,
-    rankings: Rankings,
-    *,
-    facts: Mapping[str, Any],
-    history: Sequence[Mapping[str, float]] | None = None,
-    near: Sequence[tuple[int, np.ndarray]] = (),
-    **page: Any,
-) -> dict[str, Any]:
-    """The files of the results.
-
-    Args:
-        facts: the rest of metrics.json.
-        page: further arguments of `results.finish`.
-    """
-    from kerasuite.evaluation import ranking_report, results
-
-    confusion = ranking_report.group_confusion(rankings)
-    run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
-    run_directory.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
-    metrics = dict(facts) | ranking_report.numbers(rankings)
-    sections = ranking_report.sections(rankings, metrics, confusion, history, near)
-    names = {"serving_input": SERVING_INPUT, "serving_outputs": "items, scores, unknown", "unit": "users"}
-    results.finish(folder, metrics, sections, **names, **page)
-    return metrics
+    return np.minimum(examples.inputs[HISTORY].lengths - 1, config.max_length)

@@ -16,7 +16,7 @@ import numpy as np
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _next_item
+from kerasuite.pipelines import _ranking
 from kerasuite.pipelines._answers import Answered, Answers, Asked
 
 CHUNK = 1024
@@ -98,13 +98,13 @@ def evaluate(
     examples, notes = histories.last_items(log)
     known = _in_catalogue(examples, splits.train.class_names)
     counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
-    served = _next_item.served_lists(settings, run_dir, examples)
-    rankings = _next_item.rankings(settings, splits, known, served.items, np.append(counts, 0))
-    return _next_item.write(
+    served = _ranking.served_lists(settings, run_dir, examples)
+    rankings = _ranking.rankings(settings, splits, known, served.items, np.append(counts, 0))
+    return _ranking.write(
         folder,
         replace(rankings, optimum=None),
         facts={
-            "pipeline": _next_item.PIPELINE,
+            "pipeline": _ranking.PIPELINE,
             "examples": {"test": len(examples), "skipped": log.num_skipped},
             "seconds": {"total": time.monotonic() - began},
         },
@@ -121,7 +121,7 @@ def _in_catalogue(examples: Examples, item_ids: tuple[str, ...]) -> Examples:
     from kerasuite.contracts import Ragged
     from kerasuite.data.histories import HISTORY
 
-    place = _next_item.positions(np.array(examples.class_names), item_ids)
+    place = _ranking.positions(np.array(examples.class_names), item_ids)
     history = examples.inputs[HISTORY]
     items = place[history.values]
     rows = np.repeat(np.arange(len(history)), history.lengths)[items >= 0]

@@ -17,6 +17,7 @@ from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _texts
 from kerasuite.pipelines._classification import Task
+from kerasuite.pipelines._text_tuning import TextTuning
 from kerasuite.pipelines._texts import predict
 
 if TYPE_CHECKING:
@@ -209,9 +210,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
         print(f"--max-length {config.max_length}: this encoder takes {prepare.max_length} tokens at most.")
     if note := text.cut_note("training", train, prepare.max_length):
         print(note)
-    if config.layers_tuned == 0:
-        return _texts.fit_head(config, base, prepare, train, validation, run_dir, strategy)
-    return _texts.fit_encoder(config, base, prepare, train, validation, run_dir, strategy)
+    return TextTuning(config, base, prepare, train, validation, run_dir).fit(strategy)
 
 
 def task(config: Config, run_dir: Path) -> Task:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _next_item, _recommending
+from kerasuite.pipelines import _next_item, _ranking, _recommending
 from kerasuite.pipelines._recommending import predict
 
 if TYPE_CHECKING:
@@ -67,9 +67,11 @@ class Config(config.Settings):
     """Share of the numbers dropped between layers."""
     max_length: int = 50
     """Items of a history that are read, the last ones."""
+    loss: Literal["softmax", "gbce"] = "softmax"
+    """softmax over all items, or over a sample with its bias corrected; gbce: a yes or no of each item of a sample."""
     negatives: int | None = None
     """Items drawn at random, at each step anew, to stand for all others in the loss; 0 takes all items. If not given,
-    all up to 20,000 items, and 4,096 above."""
+    all up to 20,000 items, and 4,096 above; of gbce 256 up to 20,000."""
     batch_tokens: int = 1024
     """Items of histories a step at most, padding counted; a batch holds histories of like lengths."""
     epochs: int = 50
@@ -106,6 +108,8 @@ class Config(config.Settings):
             raise InputError(f"--dropout is {self.dropout}; it must lie from 0 to under 1.")
         if (self.negatives or 0) < 0:
             raise InputError(f"--negatives is {self.negatives}; it must be 0 or more.")
+        if self.loss == "gbce" and self.negatives == 0:
+            raise InputError("--negatives is 0; --loss gbce takes a sample of items.")
         if self.dim % self.num_heads:
             raise InputError(f"--dim {self.dim} is not a multiple of --num-heads {self.num_heads}.")
         if self.rating_range and not self.rating_range[0] < self.rating_range[1]:
@@ -142,7 +146,7 @@ def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """Export, ask the export for a list for every test user, and write the report; metrics.json comes last."""
-    return _next_item.finish(config, fitted, splits, run_dir, seconds)
+    return _ranking.finish(config, fitted, splits, run_dir, seconds)
 
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:

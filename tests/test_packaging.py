@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -15,14 +17,17 @@ SHORT = {
     "bert_text": ["--epochs", "1"],
     "lstm_recommender": ["--epochs", "1"],
 }
+SAMPLES = ("resnet14.npz", "reviews.csv", "trashnet", "README.md")
 
 
-def test_the_built_package_runs_every_pipeline_away_from_the_checkout(tmp_path):
+@pytest.fixture(scope="module")
+def call(tmp_path_factory):
+    """What a command says, where nothing but the built package is; and the folder that it runs in."""
     # Dependencies come from this environment: what is tested is that the wheel holds all that is the package's own.
-    target = tmp_path / "installed"
+    folder = tmp_path_factory.mktemp("package")
+    target, away = folder / "installed", folder / "away"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*pip, "--target", target, _copy_of_the_tree(tmp_path / "tree")], check=True)
-    away = tmp_path / "away"
+    subprocess.run([*pip, "--target", target, _copy_of_the_tree(folder / "tree")], check=True)
     away.mkdir()
     environment = os.environ | {"PYTHONPATH": str(target), "HOME": str(away)}
 
@@ -32,10 +37,22 @@ def test_the_built_package_runs_every_pipeline_away_from_the_checkout(tmp_path):
         return found.stdout
 
     assert call("-c", "import kerasuite; print(kerasuite.__file__)").startswith(str(target))
-    assert [line.split()[0] for line in call("-m", "kerasuite", "list").splitlines()] == sorted(SHORT)
-    for name, settings in SHORT.items():
-        run_dir = away / call("-m", "kerasuite", "run", name, "--sample", *settings).splitlines()[-1]
-        assert "95% interval" in (run_dir / "report.html").read_text()
+    return call, away
+
+
+def test_the_built_package_has_every_pipeline_and_all_samples(call):
+    assert [line.split()[0] for line in call[0]("-m", "kerasuite", "list").splitlines()] == sorted(SHORT)
+    code = f"from kerasuite.data import named; print(all(named.sample(name).exists() for name in {SAMPLES}))"
+    assert call[0]("-c", code).strip() == "True"
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "mnist_cnn" else pytest.param(name, marks=pytest.mark.slow) for name in SHORT]
+)
+def test_the_built_package_runs_away_from_the_checkout(call, name):
+    run, away = call
+    run_dir = away / run("-m", "kerasuite", "run", name, "--sample", *SHORT[name]).splitlines()[-1]
+    assert "95% interval" in (run_dir / "report.html").read_text()
 
 
 def _copy_of_the_tree(folder):

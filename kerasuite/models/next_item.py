@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import keras
-import numpy as np
 import tensorflow as tf
 
 from kerasuite.models.recommender import ITEMS
 
 _NEVER = -1e9
 CUT = 10
+CALIBRATION = 0.75
 
 
-def trainer(encoder: keras.Model, *, num_negatives: int | None = None, seed: int = 0) -> keras.Model:
+def trainer(
+    encoder: keras.Model,
+    *,
+    loss: Literal["softmax", "gbce"] = "softmax",
+    num_negatives: int | None = None,
+    repeats: bool = False,
+    seed: int = 0,
+) -> keras.Model:
     """The encoder with its loss: histories with their next item behind them, int32 (batch, items), to (batch, 2).
 
     In training the first number is the mean loss of a history's items, each foreseen from those before it (or of the
@@ -20,26 +29,39 @@ def trainer(encoder: keras.Model, *, num_negatives: int | None = None, seed: int
     item among all items, and its normalised discounted gain in a list of ten.
 
     Args:
+        loss: `softmax`, or `gbce`, a yes or no of each item, which takes a sample of them.
         num_negatives: items drawn at random, for each step anew, which stand for all others; None takes all.
+        repeats: whether what is in a history may come next.
         seed: of that draw.
     """
     ids = keras.Input((None,), dtype="int32", name="item_ids")
     states = encoder(ids[:, :-1])
-    loss = NextItemLoss(
-        encoder.get_layer(ITEMS), num_negatives, seed, last_alone=encoder.output_shape[1] == 1, name="loss"
-    )
-    return keras.Model(ids, loss(states, ids), name="trainer")
+    settings = {"last_alone": encoder.output_shape[1] == 1, "repeats": repeats}
+    layer = NextItemLoss(encoder.get_layer(ITEMS), loss, num_negatives, seed, **settings, name="loss")
+    return keras.Model(ids, layer(states, ids), name="trainer")
 
 
 class NextItemLoss(keras.layers.Layer):
-    """Softmax cross-entropy of the next item, by the table that the items are read with."""
+    """The loss of the next item, by the table that the items are read with."""
 
     def __init__(
-        self, table: keras.layers.Embedding, num_negatives: int | None, seed: int, *, last_alone: bool, **kwargs
+        self,
+        table: keras.layers.Embedding,
+        loss: str,
+        num_negatives: int | None,
+        seed: int,
+        *,
+        last_alone: bool,
+        repeats: bool,
+        **kwargs,
     ):
         super().__init__(dtype="float32", **kwargs)
+        if loss == "gbce" and num_negatives is None:
+            raise ValueError("gbce takes a sample of items: num_negatives is None.")
         self.table, self.num_items, self.num_negatives = table, table.input_dim - 1, num_negatives
-        self.last_alone = last_alone
+        self.last_alone, self.repeats = last_alone, repeats
+        kinds = {"softmax": self._sampled if num_negatives else self._all_items, "gbce": self._gbce}
+        self.losses_of = kinds[loss]
         self.draws = keras.random.SeedGenerator(seed)
 
     def call(self, states, ids, training=None):
@@ -54,7 +76,7 @@ class NextItemLoss(keras.layers.Layer):
         targets = last_of(ids)[:, None] if self.last_alone else ids[:, 1:]
         places = tf.where(targets != 0)
         wanted, known = tf.gather_nd(targets, places), tf.gather_nd(states, places)
-        losses = self._all_items(known, wanted) if self.num_negatives is None else self._sampled(known, wanted)
+        losses = self.losses_of(known, wanted)
         rows, number = places[:, 0], tf.cast(tf.shape(ids)[0], tf.int64)
         sums = tf.math.unsorted_segment_sum(losses, rows, number)
         counts = tf.math.unsorted_segment_sum(tf.ones_like(losses), rows, number)
@@ -71,15 +93,34 @@ class NextItemLoss(keras.layers.Layer):
         The sum over all other items, of which the sample's sum is an unbiased estimate once it is scaled up
         (Bengio and Senécal 2008, Adaptive importance sampling; uniform draws).
         """
-        drawn = keras.random.randint((self.num_negatives,), 1, self.num_items + 1, seed=self.draws)
-        vectors = self._vectors()
-        own = tf.reduce_sum(known * tf.gather(vectors, wanted), -1) - np.log((self.num_items - 1) / self.num_negatives)
-        others = tf.matmul(known, tf.gather(vectors, drawn), transpose_b=True)  # (places, negatives)
-        logits = tf.concat([own[:, None], others], 1)
-        rows, hits, _ = tf.nn.compute_accidental_hits(tf.cast(wanted, tf.int64)[:, None], tf.cast(drawn, tf.int64), 1)
-        never = tf.fill([tf.size(rows)], _NEVER)
-        logits = tf.tensor_scatter_nd_add(logits, tf.stack([rows, tf.cast(hits, tf.int32) + 1], 1), never)
+        own, others, number = self._drawn(known, wanted)
+        logits = tf.concat([own[:, None] - tf.math.log((self.num_items - 1) / number)[:, None], others], 1)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(wanted), logits)
+
+    def _gbce(self, known, wanted):
+        """A yes of the next item and a no of each drawn one, the yes in a power that makes up for the draw.
+
+        Petrov and Macdonald (2023), gSASRec, arXiv:2308.07192, equation 10, with t = 0.75.
+        """
+        own, others, number = self._drawn(known, wanted)
+        share = number / (self.num_items - 1)
+        power = share * (CALIBRATION * (1 - 1 / share) + 1 / share)
+        return power * tf.nn.softplus(-own) + tf.reduce_sum(tf.nn.softplus(others), -1)
+
+    def _drawn(self, known, wanted):
+        """Scores of the next items (places,) and of some others (places, drawn), and how many these are (places,)."""
+        drawn = keras.random.randint((self.num_negatives,), 1, self.num_items + 1, seed=self.draws)
+        drawn, _ = tf.unique(drawn)
+        vectors = self._vectors()
+        own = tf.reduce_sum(known * tf.gather(vectors, wanted), -1)
+        others = tf.matmul(known, tf.gather(vectors, drawn), transpose_b=True)
+        rows, hits, _ = tf.nn.compute_accidental_hits(tf.cast(wanted, tf.int64)[:, None], tf.cast(drawn, tf.int64), 1)
+        # The next item itself is none of the others.
+        others = tf.tensor_scatter_nd_add(
+            others, tf.stack([rows, tf.cast(hits, tf.int32)], 1), tf.fill([tf.size(rows)], _NEVER)
+        )
+        number = tf.size(drawn) - tf.math.bincount(rows, minlength=tf.size(wanted), maxlength=tf.size(wanted))
+        return own, others, tf.cast(number, tf.float32)
 
     def _ranked(self, states, ids):
         lengths = tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1)
@@ -88,10 +129,11 @@ class NextItemLoss(keras.layers.Layer):
         scores = tf.matmul(at_last, self._vectors(), transpose_b=True)  # (batch, 1 + items)
         own = tf.gather(scores, wanted, batch_dims=1)
         losses = tf.reduce_logsumexp(scores[:, 1:], -1) - own
-        # Places ahead: the better items, less those that the history has. Padding is better than none.
+        # Places ahead: the items that are as good or better, but for itself, and for those that the history has.
         ahead = tf.reduce_sum(tf.cast(scores[:, 1:] >= own[:, None], tf.int32), -1) - 1
-        had = tf.gather(scores, ids, batch_dims=1) >= own[:, None]
-        ahead -= tf.reduce_sum(tf.cast(had & (ids != 0), tf.int32), -1) - 1
+        if not self.repeats:
+            had = (tf.gather(scores, ids, batch_dims=1) >= own[:, None]) & (ids != 0) & (ids != wanted[:, None])
+            ahead -= tf.reduce_sum(tf.cast(had, tf.int32), -1)
         place = tf.cast(ahead, tf.float32)
         gain = tf.where(ahead < CUT, tf.math.log(2.0) / tf.math.log(place + 2), 0.0)
         return tf.stack([losses, gain], axis=1)

@@ -88,12 +88,42 @@ def test_the_loss_of_a_sample_is_on_average_nearly_that_of_all_items():
     assert exact - 0.1 < np.mean(draws) < exact + 0.02
 
 
-def test_an_item_that_is_drawn_by_chance_does_not_stand_against_itself():
-    # With many more draws than items everything is drawn: the target's own draws must not count.
-    encoder = made("lstm")
-    few = next_item.trainer(encoder, num_negatives=20_000, seed=1)(ids([3, 7]), training=True)
-    exact = next_item.trainer(encoder)(ids([3, 7]), training=True)
-    assert float(few[0, 0]) == pytest.approx(float(exact[0, 0]), abs=0.01)
+def test_where_everything_is_drawn_the_loss_is_that_of_all_items():
+    encoder = made("lstm", scale=1.0)
+    every = next_item.trainer(encoder, num_negatives=2000, seed=1)(ids([3, 7, 2]), training=True)
+    exact = next_item.trainer(encoder)(ids([3, 7, 2]), training=True)
+    assert float(every[0, 0]) == pytest.approx(float(exact[0, 0]), rel=1e-5)
+
+
+def test_a_yes_or_no_of_each_item_is_weighed_as_in_the_paper():
+    encoder = made("lstm", scale=1.0)
+    scores = table(encoder)[1:] @ encoder(ids([3]))[0, 0].numpy()
+    softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
+    # Where everything is drawn, the power of the yes is 1.
+    every = next_item.trainer(encoder, loss="gbce", num_negatives=2000, seed=1)(ids([3, 7]), training=True)
+    expected = softplus(-scores[6]) + softplus(np.delete(scores, 6)).sum()
+    assert float(every[0, 0]) == pytest.approx(expected, rel=1e-4)
+    # One item drawn of the 29 others: the power is 0.75 * (1/29 - 1) + 1, and the no is that of one of them.
+    one = next_item.trainer(encoder, loss="gbce", num_negatives=1, seed=1)(ids([3, 7]), training=True)
+    rest = float(one[0, 0]) - (0.75 * (1 / 29 - 1) + 1) * softplus(-scores[6])
+    assert np.abs(softplus(np.delete(scores, 6)) - rest).min() < 1e-4
+
+
+def test_the_loss_of_a_sample_needs_a_sample():
+    with pytest.raises(ValueError, match="num_negatives"):
+        next_item.trainer(made("lstm"), loss="gbce")
+
+
+def test_where_items_come_again_those_of_the_history_stand_in_the_way():
+    encoder = made("lstm", scale=1.0)
+    gains = {
+        repeats: next_item.trainer(encoder, repeats=repeats)(ids([*range(1, 26), 26]), training=False)[0, 1].numpy()
+        for repeats in (False, True)
+    }
+    scores = next_item.scorer(next_item.trainer(encoder))(ids([*range(1, 26)]))[0].numpy()
+    place = int((scores > scores[25]).sum())
+    assert gains[True] == pytest.approx(1 / np.log2(place + 2) if place < 10 else 0, abs=1e-5)
+    assert gains[False] > gains[True]
 
 
 def test_out_of_training_the_numbers_are_those_of_the_last_item_among_all_others():

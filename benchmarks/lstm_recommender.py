@@ -1,0 +1,241 @@
+"""Recommendations: what the README claims of lstm_recommender, in quality and in speed.
+
+    python benchmarks/lstm_recommender.py --beauty beauty.txt.gz --movielens ml-100k [--only quality,speed]
+
+--only takes quality, speed, ranking and scale. --beauty is Amazon Beauty, "user item" a line; --movielens a folder with
+ml-100k.inter and ml-100k.item, as RecBole has them. Each part runs in processes of its own. Importing TensorFlow and
+tracing are left out of rates, and are in the seconds of whole runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kerasuite import devices
+from kerasuite.pipelines import _next_item, _ranking, lstm_recommender
+
+SEEDS = (0, 1, 2)
+# Settings found on validation's users.
+BEST = {"lstm": {}, "transformer": {"model": "transformer", "num_layers": 2}}
+
+
+def machine() -> str:
+    return f"{datetime.date.today()}, {devices.processor()}"
+
+
+def row(*cells) -> None:
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def apart(part: str, *words: str) -> dict:
+    """One part in a process of its own: what it prints last."""
+    command = [sys.executable, __file__, "--part", part, *words]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
+
+
+def whole_run(data: str, settings: dict) -> dict:
+    """metrics.json of one run of the pipeline, and its peak of memory."""
+    from kerasuite import run_directory
+    from kerasuite.commands import run
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = lstm_recommender.Config(data=(data,), output=f"{folder}/run", **settings)
+        run_dir = run.start("lstm_recommender", config)
+        found = run_directory.read_json(run_dir / run_directory.METRICS)
+    return found | {"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def quality(data: str, name: str) -> None:
+    """Each model with three seeds, and the baselines, on one log."""
+    row(f"{name}, test users", "NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "seconds")
+    row(*["---"] * 5)
+    told = lambda estimate: f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"  # noqa: E731
+    for model, settings in BEST.items():
+        values = []
+        for seed in SEEDS:
+            found = apart("run", data, json.dumps(settings | {"seed": seed}))
+            cells = told(found["test"]["ndcg@10"]), told(found["test"]["hit_rate@10"]), found["verdict"]
+            row(f"{model}, seed {seed}", *cells, f"{found['seconds']['total']:.0f}")
+            values.append([found["test"][each]["value"] for each in ("ndcg@10", "hit_rate@10")])
+        medians = [f"{statistics.median(column):.4f}" for column in zip(*values)]
+        row(f"{model}, median", *medians, "", "")
+    for baseline, scores in found["baselines"].items():
+        row(baseline.replace("_", " "), told(scores["ndcg@10"]), told(scores["hit_rate@10"]), "", "")
+
+
+def loaded(data: str, settings: dict):
+    config = lstm_recommender.Config(data=(data,), **settings)
+    return config, lstm_recommender.load(config)
+
+
+def plain_keras(data: str, settings: str) -> dict:
+    """Seconds an epoch by Keras's `fit`: every prefix a padded example of 50, all items in the loss, float32."""
+    import keras
+
+    from kerasuite.data import histories
+
+    config, splits = loaded(data, json.loads(settings))
+    sequences, longest = histories.sequences(splits.train), config.max_length
+    prefixes = int(np.maximum(sequences.lengths - 1, 0).sum())
+    x, y = np.zeros((4096, longest), np.int32), np.zeros(4096, np.int32)
+    rng = np.random.default_rng(0)
+    for k, user in enumerate(rng.permutation(np.flatnonzero(sequences.lengths > 1))[: len(x)]):
+        sequence = sequences[user] + 1
+        end = rng.integers(1, len(sequence))
+        part = sequence[max(0, end - longest) : end]
+        x[k, longest - len(part) :], y[k] = part, sequence[end]
+    model = keras.Sequential(
+        [
+            keras.Input((longest,)),
+            keras.layers.Embedding(len(splits.train.class_names) + 1, config.dim, mask_zero=True),
+            keras.layers.LSTM(config.dim),
+            keras.layers.Dense(len(splits.train.class_names) + 1),
+        ]
+    )
+    model.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    marks = []
+
+    class Mark(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            marks.append(time.perf_counter())
+
+    model.fit(x, y, batch_size=128, epochs=1, verbose=0, callbacks=[Mark()])
+    return {"seconds": (marks[-1] - marks[7]) / (len(marks) - 8) * prefixes / 128}
+
+
+def ours(data: str, settings: str, precision: str) -> dict:
+    """Seconds of an epoch of the pipeline's own steps, after a warm-up."""
+    import tensorflow as tf
+
+    from kerasuite.data import batches
+    from kerasuite.training.steps import Steps
+
+    config, splits = loaded(data, json.loads(settings))
+    parts = _next_item.training_parts(config, splits.train, splits.validation, 1)
+    with devices.precision(precision):
+        model = parts.build()
+        groups = _next_item.groups(config, config.learning_rate, model)
+        for optimizer, variables in groups:
+            optimizer.build(variables)
+        steps = Steps(model, groups, parts.loss, {}, tf.distribute.get_strategy())
+        iterator = iter(batches.training(parts.train, parts.prepare, parts.plan))
+        steps.train(iterator, max(parts.plan.steps_per_epoch // 8, 1))
+        begun = time.perf_counter()
+        steps.train(iterator, parts.plan.steps_per_epoch)
+        return {"seconds": time.perf_counter() - begun}
+
+
+def speed(data: str) -> None:
+    """Seconds an epoch: plain Keras, and ours with all items and with a sample of them."""
+    row("one epoch, Beauty, LSTM of 64", "seconds", "times as fast")
+    row("---", "---", "---")
+    first = apart("plain", data, "{}")["seconds"]
+    row("plain Keras: padded prefixes, all items, float32", f"{first:.0f}", "1")
+    for negatives, name in ((0, "all items"), (4096, "4,096 sampled items")):
+        for precision in ("float32", "bfloat16"):
+            seconds = apart("ours", data, json.dumps({"negatives": negatives}), precision)["seconds"]
+            row(f"kerasuite, {name}, {precision}", f"{seconds:.1f}", f"{first / seconds:.0f}")
+
+
+def ranking(data: str) -> dict:
+    """Seconds to rank all items for all users by an exported model, metrics included; weights are random."""
+    import keras
+
+    from kerasuite.data import histories
+    from kerasuite.evaluation import ranking as measures
+    from kerasuite.models import next_item, recommender
+    from kerasuite.serving import recommender as serving
+
+    config, splits = loaded(data, {})
+    item_ids, test = splits.test.class_names, splits.test
+    keras.utils.set_random_seed(0)
+    scorer = next_item.scorer(next_item.trainer(recommender.encoder("lstm", len(item_ids), dim=config.dim)))
+    with tempfile.TemporaryDirectory() as folder:
+        prepare = _ranking.preparation(config, test)
+        served = serving.ServableRecommender(scorer, prepare, np.zeros(len(item_ids)), config.top_k)
+        serving.export(Path(folder, "servable"), served)
+        loaded_again = serving.Recommender(f"{folder}/servable")
+        names, history = np.array(item_ids), test.inputs[histories.HISTORY]
+        some = [names[history[k]] for k in range(len(history))]
+        loaded_again(some[:512])
+        begun = time.perf_counter()
+        lists = _ranking.positions(loaded_again(some).items, item_ids)
+        measures.estimates(measures.by_user(lists, test.labels))
+    return {"seconds": time.perf_counter() - begun, "users": len(test), "items": len(item_ids)}
+
+
+def scale(number: str) -> dict:
+    """Rows a second of loading, splitting and an epoch of training, and the peak of memory, for a made log."""
+    number = int(number)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "log.csv")
+        with open(path, "w") as file:
+            file.write("user,item,time\n")
+            users, items = max(number // 20, 1), min(100_000, number // 10)
+            for start in range(0, number, 10**6):
+                n = min(10**6, number - start)
+                popular = (items * rng.random(n) ** 3).astype(int)
+                rows = zip(rng.integers(users, size=n), popular, range(start, start + n))
+                file.writelines(f"u{user},i{item},{when}\n" for user, item, when in rows)
+        found = whole_run(str(path), {"epochs": 1, "precision": "bfloat16"})
+    seconds = found["seconds"]
+    return {
+        "gb": found["gb"],
+        **{f"{part}, rows/s": number / seconds[part] for part in ("load", "train", "evaluate")},
+    }
+
+
+PARTS = {
+    "run": lambda data, settings: whole_run(data, json.loads(settings)),
+    "plain": plain_keras,
+    "ours": ours,
+    "ranking": ranking,
+    "scale": scale,
+}
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--part"]:
+        devices.import_tensorflow()
+        print(json.dumps(PARTS[sys.argv[2]](*sys.argv[3:])))
+        return
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--beauty", required=True, help="beauty.txt.gz")
+    parser.add_argument("--movielens", help="folder of ml-100k.inter")
+    parser.add_argument("--only", default="quality,speed,ranking,scale", help="parts, by comma")
+    given = parser.parse_args()
+    print(machine() + "\n", flush=True)
+    for part in given.only.split(","):
+        if part == "quality":
+            quality(given.beauty, "Beauty")
+            if given.movielens:
+                print()
+                quality(given.movielens, "MovieLens-100K")
+        elif part == "speed":
+            speed(given.beauty)
+        elif part == "ranking":
+            found = apart("ranking", given.beauty)
+            print(f"{found['items']:,} items are ranked for {found['users']:,} users in {found['seconds']:.1f} s.")
+        elif part == "scale":
+            for number in (10**5, 10**6, 10**7):
+                found = apart("scale", str(number))
+                print(f"{number:,} interactions: " + ", ".join(f"{name} {value:,.1f}" for name, value in found.items()))
+        else:
+            parser.error(f"--only {part}: there are quality, speed, ranking, scale")
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""How a recommender is scored and reported: its lists against those of the baselines, user by user."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasuite import config, run_directory
+from kerasuite.config import command
+from kerasuite.contracts import Examples, Splits
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasuite.data.item_ids import HistoryPreparation
+    from kerasuite.data.item_table import Items
+    from kerasuite.evaluation.ranking_report import Rankings
+    from kerasuite.serving.recommender import Recommended
+    from kerasuite.training.fit import Fitted
+
+PIPELINE = "lstm_recommender"
+NEIGHBOURS_OF, NEIGHBOURS = 12, 5
+SERVING_INPUT = 'histories=tf.constant([["id1", "id2"], ["id3", ""]])'
+
+
+def items(config: config.Settings, item_ids: tuple[str, ...]) -> Items | None:
+    """Titles and groups of the catalogue, from the table that is named, or that lies beside the log; None without."""
+    from kerasuite.data import item_table, log_tables, order_sample
+
+    if order_sample.NAME in config.data:
+        return None
+    path = Path(config.items).expanduser() if config.items else item_table.beside(log_tables.paths(config.data[:1])[0])
+    return item_table.read(path, item_ids) if path else None
+
+
+def preparation(config: config.Settings, examples: Examples) -> HistoryPreparation:
+    """What makes numbers of item ids."""
+    from kerasuite.data.item_ids import HistoryPreparation
+
+    return HistoryPreparation(examples.class_names, config.max_length)
+
+
+def finish(
+    config: config.Settings, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None
+) -> dict[str, Any]:
+    """Export, ask the export for a list for every test user, and write the report; metrics.json comes last."""
+    from kerasuite.data import histories
+    from kerasuite.models import next_item
+    from kerasuite.serving import recommender as serving
+    from kerasuite.training.checkpoint import discard
+
+    began = time.monotonic()
+    scorer = next_item.scorer(fitted.model)
+    with run_directory.writing(run_dir / run_directory.MODEL) as path:
+        scorer.save(path)
+    prepare = preparation(config, splits.train)
+    counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
+    known = items(config, splits.train.class_names)
+    titles = known.titles if known else None
+    servable = serving.ServableRecommender(
+        scorer, prepare, counts, config.top_k, repeats=config.repeat_items, titles=titles
+    )
+    serving.export(run_dir / run_directory.SERVABLE, servable)
+
+    served = served_lists(config, run_dir, splits.test)
+    checked = serving.compare(served, in_python(config, scorer, prepare, splits.test, counts), splits.test.ids)
+    found = rankings(config, splits, splits.test, served.items, counts, known)
+    seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
+    metrics = write(
+        run_dir,
+        found,
+        facts={
+            "pipeline": PIPELINE,
+            "examples": splits.counts,
+            "servable": checked,
+            "seconds": seconds | {"total": sum(seconds.values())},
+        },
+        history=fitted.history,
+        near=neighbours(scorer, counts),
+        title=f"{config.model} on {Path(config.data[0]).name}",
+        summary=" ".join([*splits.notes, *(known.notes if known else ())]),
+        warnings=splits.warnings,
+        settings=asdict(config),
+        command=command(PIPELINE, config),
+    )
+    discard(run_dir / run_directory.CHECKPOINTS)
+    return metrics
+
+
+def in_python(
+    config: config.Settings, scorer: keras.Model, prepare: HistoryPreparation, examples: Examples, counts: np.ndarray
+):
+    """What the model in Python recommends, as the export is held against it."""
+    from kerasuite.data import batches, histories
+    from kerasuite.evaluation import ranking
+    from kerasuite.serving.recommender import Recommended
+
+    history = examples.inputs[histories.HISTORY]
+    items, scores = [], []
+    start = 0
+    for x in batches.inference(examples, prepare, 512):
+        rows = np.arange(start, start + len(x))
+        found = scorer(x, training=False).numpy()
+        found = found if config.repeat_items else ranking.without(found, history[rows])
+        lists = ranking.best(found, config.top_k)
+        items.append(lists)
+        scores.append(np.where(lists >= 0, np.take_along_axis(found, lists, 1), -np.inf))
+        start += len(x)
+    names = np.append(np.array(examples.class_names), "")
+    return Recommended(names[np.concatenate(items)], np.concatenate(scores), np.zeros(len(examples), np.int32))
+
+
+def rankings(
+    config: config.Settings,
+    splits: Splits,
+    examples: Examples,
+    served: np.ndarray,
+    counts: np.ndarray,
+    known: Items | None = None,
+) -> Rankings:
+    """The model's lists and those of the baselines, of which validation's users choose the best.
+
+    Args:
+        splits: what the baselines are fitted on.
+        examples: users whose next item is known, in terms of the training catalogue or of one with more items.
+        served: item ids (users, k), best first.
+        counts: training interactions of each item of the examples' catalogue.
+        known: titles and groups of the items.
+    """
+    from kerasuite.data import histories, order_sample
+    from kerasuite.evaluation import ranking, recommenders
+    from kerasuite.evaluation.ranking_report import Rankings
+
+    train, validation = splits.train, splits.validation
+    past = recommenders.Past(
+        histories.sequences(train), len(train.class_names), train.facts.get(histories.TIMES), config.repeat_items
+    )
+    fitted = recommenders.fit_all(past)
+
+    def quality(lists) -> float:
+        found = lists(validation.inputs[histories.HISTORY], ranking.LONGEST)
+        return ranking.by_user(found, validation.labels)[ranking.HEADLINE].mean()
+
+    best = max(fitted, key=lambda name: quality(fitted[name]))
+    history = examples.inputs[histories.HISTORY]
+    made_up = order_sample.NAME in config.data
+    return Rankings(
+        targets=examples.labels,
+        lists=positions(served, examples.class_names),
+        baselines={name: lists(history, ranking.LONGEST) for name, lists in fitted.items()},
+        best_baseline=best,
+        ids=examples.ids,
+        histories=history,
+        item_ids=examples.class_names,
+        item_names=_names(examples.class_names, known),
+        counts=counts,
+        item_groups=known.groups if known is not None and (known.groups != "").any() else None,
+        optimum=order_sample.best_lists(history, ranking.LONGEST) if made_up else None,
+    )
+
+
+def _names(item_ids: Sequence[str], known: Items | None) -> list[str]:
+    """The title of each item, or its id where there is none."""
+    if known is None:
+        return list(item_ids)
+    titles = [*known.titles.tolist(), *[""] * (len(item_ids) - len(known.titles))]
+    return [title or item for title, item in zip(titles, item_ids)]
+
+
+def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> Recommended:
+    """What `servable/` recommends to each user, from the ids of their history."""
+    from kerasuite.data import histories
+    from kerasuite.serving.recommender import Recommender
+
+    history, item_ids = examples.inputs[histories.HISTORY], np.array(examples.class_names)
+    recommender = Recommender(run_dir / run_directory.SERVABLE)
+    return recommender(item_ids[history[row]] for row in range(len(history)))
+
+
+def positions(items: np.ndarray, item_ids: tuple[str, ...]) -> np.ndarray:
+    """Item ids (rows, k) to their places in the catalogue; -1 where there is none."""
+    order = np.argsort(item_ids)
+    names = np.asarray(item_ids)[order]
+    place = np.minimum(np.searchsorted(names, items), len(names) - 1)
+    return np.where(names[place] == items, order[place], -1)
+
+
+def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Items with many interactions, and for each those whose vectors point most nearly the same way."""
+    from kerasuite.models.recommender import ITEMS
+
+    vectors = scorer.get_layer(ITEMS).get_weights()[0][1:]
+    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    found = []
+    for item in np.argsort(-counts, kind="stable")[:NEIGHBOURS_OF]:
+        cosines = vectors @ vectors[item]
+        # Of an item with no interactions the vector is as it was drawn.
+        cosines[(counts == 0) | (np.arange(len(counts)) == item)] = -np.inf
+        found.append((int(item), np.argsort(-cosines, kind="stable")[:NEIGHBOURS]))
+    return found
+
+
+def write(
+    folder: Path,
+    rankings: Rankings,
+    *,
+    facts: Mapping[str, Any],
+    history: Sequence[Mapping[str, float]] | None = None,
+    near: Sequence[tuple[int, np.ndarray]] = (),
+    **page: Any,
+) -> dict[str, Any]:
+    """The files of the results.
+
+    Args:
+        facts: the rest of metrics.json.
+        page: further arguments of `results.finish`.
+    """
+    from kerasuite.evaluation import ranking_report, results
+
+    confusion = ranking_report.group_confusion(rankings)
+    run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
+    run_directory.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
+    metrics = dict(facts) | ranking_report.numbers(rankings)
+    sections = ranking_report.sections(rankings, metrics, confusion, history, near)
+    names = {"serving_input": SERVING_INPUT, "serving_outputs": "items, scores, unknown", "unit": "users"}
+    results.finish(folder, metrics, sections, **names, **page)
+    return metrics

@@ -1,0 +1,233 @@
+"""How an encoder of texts is fitted: all of it or its last layers, or a head on its vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasuite import __version__, config, frozen, progress, run_directory
+from kerasuite.contracts import Examples, Plan
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from kerasuite.data.features import Network
+    from kerasuite.data.lengths import LengthPlan
+    from kerasuite.data.text import TextPreparation
+    from kerasuite.models.encoders import Encoder
+    from kerasuite.training.fit import Fitted
+
+# From a model and the steps of the whole training to (optimizer, variables) pairs.
+Groups = Callable[[Any, int], Sequence[tuple[Any, Sequence[Any]]]]
+BATCH_SIZE, ENOUGH_STEPS = 64, 1000
+
+
+@dataclass(frozen=True)
+class TextTuning:
+    """One run's training: the settings, the encoder, and the tokenised texts."""
+
+    config: config.Settings
+    base: Encoder
+    prepare: TextPreparation
+    train: Examples
+    validation: Examples
+    run_dir: Path
+
+    def fit(self, strategy: tf.distribute.Strategy) -> Fitted:
+        """Train a head, and of the encoder what the settings name."""
+        return self.fit_head(strategy) if self.config.layers_tuned == 0 else self.fit_encoder(strategy)
+
+    def fit_encoder(self, strategy: tf.distribute.Strategy) -> Fitted:
+        """Train a new head and what the settings name of the encoder, on batches of like lengths."""
+        from kerasuite.data import batches
+        from kerasuite.models import encoders, transfer
+        from kerasuite.training import precision
+
+        config, prepare, head = self.config, self.prepare, self.new_head()
+
+        def build() -> keras.Model:
+            network = encoders.copied(self.base.model)
+            if config.tuning == "lora":
+                encoders.add_lora(network, config.lora_rank)
+            else:
+                encoders.freeze_below(network, config.layers_tuned)
+            return transfer.joined([network], transfer.copied(head, in_policy=False))
+
+        replicas = strategy.num_replicas_in_sync
+        planned = self.plan(self.train, 1, replicas, shuffle=True)
+        training = batches.starting_at(self.train, prepare, planned, class_weights=self.class_weights())
+        held_out = self.plan(self.validation, 4, replicas, shuffle=False)
+        arithmetic = run_directory.remember(
+            self.run_dir,
+            "precision",
+            lambda: precision.choose(config.precision, build, training, self.objective()["loss"]),
+        )
+        fitted = self.fitted(
+            build,
+            training,
+            batches.training(self.validation, prepare, held_out, epochs=1),
+            planned.steps_per_epoch,
+            self.rate_groups,
+            strategy=strategy,
+            precision=arithmetic["used"],
+        )
+        *_, network, tuned = fitted.model.layers
+        head.set_weights(tuned.get_weights())
+        network = encoders.merged(self.base.model, network) if config.tuning == "lora" else network
+        return replace(fitted, model=transfer.joined([network], head))
+
+    def fit_head(self, strategy: tf.distribute.Strategy) -> Fitted:
+        """Run the encoder once over every text, and train a head on the vectors."""
+        from kerasuite.data import batches
+        from kerasuite.data.features import FeaturePreparation, examples_of
+        from kerasuite.models import encoders, transfer
+
+        network, head = self.frozen_network(), self.new_head()
+        found = [self.vectors(part, network) for part in (self.train, self.validation)]
+        transfer.standardise(head, found[0])
+
+        def build() -> keras.Model:
+            return transfer.joined([], transfer.copied(head, in_policy=False))
+
+        plan, own = Plan(len(self.train), self.config.batch_size, self.config.seed), FeaturePreparation()
+        held_out = Plan(len(self.validation), 1024, 0, shuffle=False)
+        train, validation = (examples_of(part, column) for part, column in zip((self.train, self.validation), found))
+        fitted = self.fitted(
+            build,
+            batches.starting_at(train, own, plan, class_weights=self.class_weights()),
+            batches.training(validation, own, held_out, epochs=1),
+            plan.steps_per_epoch,
+            lambda model, total_steps: [self.group(self.config.head_rate, model.trainable_variables, total_steps)],
+            strategy=strategy,
+        )
+        head.set_weights(fitted.model.layers[-1].get_weights())
+        return replace(fitted, model=transfer.joined([encoders.copied(self.base.model)], head))
+
+    def fitted(self, build, training, held_out, steps_per_epoch: int, groups: Groups, **options: Any) -> Fitted:
+        """What `fit.fit` leaves, with all that both ways have in common."""
+        import keras
+
+        from kerasuite.training import fit
+
+        epochs = num_epochs(self.config, steps_per_epoch)
+        keras.utils.set_random_seed(self.config.seed)
+        return fit.fit(
+            build,
+            training,
+            held_out,
+            optimizers=lambda model: groups(model, epochs * steps_per_epoch),
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            run_dir=self.run_dir,
+            patience=self.config.patience,
+            checkpoint_seconds=self.config.checkpoint_seconds,
+            **self.objective(),
+            **options,
+        )
+
+    def new_head(self) -> keras.Model:
+        """A head that nothing was learnt by yet."""
+        from kerasuite.models import transfer
+
+        num_classes = len(self.train.class_names)
+        return transfer.head(self.base.model.output_shape[-1], num_classes, dropout=self.config.dropout)
+
+    def plan(self, examples: Examples, times: int, replicas: int, *, shuffle: bool) -> LengthPlan:
+        """Batches of like lengths, so many times as large as the settings say."""
+        from kerasuite.data import lengths, text
+
+        config = self.config
+        most = times * config.batch_tokens, times * config.batch_size
+        return lengths.LengthPlan(text.lengths_of(examples, self.prepare), *most, config.seed, shuffle, replicas)
+
+    def class_weights(self) -> np.ndarray | None:
+        """What each class counts."""
+        from kerasuite.data import batches
+
+        return batches.class_weights(self.config.class_weights, self.train.labels, len(self.train.class_names))
+
+    def objective(self) -> dict[str, Any]:
+        """The loss of a row, and what else is measured of it, by the names that `fit.fit` has for them."""
+        from kerasuite.training import losses
+
+        smoothing = self.config.label_smoothing
+        if self.config.multi_label:
+            return {"loss": losses.binary_cross_entropy(smoothing), "measures": {"accuracy": losses.label_accuracy}}
+        return {"loss": losses.cross_entropy(smoothing), "measures": {"accuracy": losses.accuracy}}
+
+    def rate_groups(self, model: keras.Model, total_steps: int) -> list[tuple[Any, Sequence[Any]]]:
+        """(optimizer, variables) of the head and of each depth of the encoder: the deeper, the slower.
+
+        Howard and Ruder (2018), arXiv:1801.06146, section 3.2; Clark et al. (2020), arXiv:2003.10555, has 0.8 a layer
+        for small encoders and 0.9 for large ones.
+        """
+        from kerasuite.models import encoders
+
+        *_, network, head = model.layers
+        variables = network.trainable_variables
+        depths = encoders.depths(variables)
+        groups = [self.group(self.config.head_rate, head.trainable_variables, total_steps)]
+        for depth in sorted(set(depths), reverse=True):
+            rate = self.config.learning_rate * self.config.layer_decay ** (max(depths) - depth)
+            own = [variable for variable, each in zip(variables, depths) if each == depth]
+            groups.append(self.group(rate, own, total_steps))
+        return groups
+
+    def group(self, rate: float, variables: Sequence[Any], total_steps: int) -> tuple[Any, Sequence[Any]]:
+        """AdamW of a rate that rises and falls over the whole training, and what it trains."""
+        from kerasuite.training import optimizers
+
+        schedule = optimizers.schedule("warmup_linear", rate, total_steps)
+        return optimizers.optimizer("adamw", schedule, weight_decay=self.config.weight_decay), variables
+
+    def frozen_network(self) -> Network:
+        """The encoder as one function with constant weights, in the arithmetic that is fastest here."""
+        import tensorflow as tf
+
+        from kerasuite.data.features import Network
+
+        model = self.base.model
+        arithmetic = run_directory.remember(
+            self.run_dir,
+            "precision of the frozen encoder",
+            lambda: frozen.choose(self.config.precision, model, _some_texts(self.base)),
+        )
+        key = f"{__version__} {tf.__version__} {self.base.digest} {self.prepare.max_length} {arithmetic['used']}"
+        return Network(frozen.forward(model, arithmetic["used"]), model.output_shape[1:], key)
+
+    def vectors(self, examples: Examples, network: Network) -> np.ndarray:
+        """What the network says of every text, float32 (n, dim): from the cache where there is room."""
+        from kerasuite.data import features, text
+
+        config, prepare = self.config, self.prepare
+        order = np.argsort(-text.lengths_of(examples, prepare), kind="stable")
+        some, column = examples.take(order), None
+        if config.cache_gb:
+            folder = Path(config.cache).expanduser() if config.cache else features.default_folder()
+            store = features.FeatureCache(folder, int(config.cache_gb * 2**30))
+            with progress.bar("Passing texts through the encoder") as shown:
+                column = store.features(some, prepare, network, progress=shown)
+        found = features.worked_out(some, prepare, network) if column is None else np.asarray(column)
+        return found[np.argsort(order)]
+
+
+def num_epochs(config: config.Settings, steps_per_epoch: int) -> int:
+    """As many as the settings say, or as make a thousand steps, within bounds.
+
+    Mosbach et al. (2021), On the stability of fine-tuning BERT, arXiv:2006.04884: few rows want more passes, twenty
+    where three are usual.
+    """
+    least, most = (20, 100) if config.layers_tuned == 0 else (3, 20)
+    return config.epochs or min(max(-(-ENOUGH_STEPS // steps_per_epoch), least), most)
+
+
+def _some_texts(base: Encoder) -> tf.Tensor:
+    """A batch to measure an encoder with."""
+    import tensorflow as tf
+
+    return tf.fill([BATCH_SIZE], "a text " * 16) if base.takes_strings else tf.fill([BATCH_SIZE, 32], base.start)
