@@ -195,18 +195,18 @@ def seconds(times: pl.Series) -> pl.Series:
     """Times of numbers or of dates as float64, dates in seconds since 1970; null where it is neither.
 
     Example:
-        >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01 00:01", "soon"])).to_list()
-        [12.5, 86400.0, 60.0, None]
+        >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01T01:00:00+01:00", "soon"])).to_list()
+        [12.5, 86400.0, 0.0, None]
     """
     numbers = times.cast(pl.Float64, strict=False)
     numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
     if not numbers.null_count():
         return numbers
-    for pattern in ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d"):
-        plain = times.str.strip_suffix("Z")
-        if pattern == "%Y-%m-%d":
-            dates = plain.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
+    plain_times, day = times.str.strip_suffix("Z"), "%Y-%m-%d"
+    for pattern in (f"{day}T%H:%M:%S%.f", f"{day} %H:%M:%S%.f", f"{day} %H:%M", f"{day}T%H:%M:%S%.f%z", day):
+        if pattern == day:
+            dates = plain_times.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
         else:
-            dates = plain.str.to_datetime(pattern, strict=False, time_unit="us")
+            dates = plain_times.str.to_datetime(pattern, strict=False, time_unit="us")
         numbers = numbers.fill_null(dates.to_physical().cast(pl.Float64) / 1e6)
     return numbers

@@ -193,14 +193,15 @@ def _rows_of(histories: Ragged, num_items: int) -> sparse.csr_matrix:
 
 
 def _leave_out(scores: sparse.csr_matrix, histories: Ragged) -> sparse.csr_matrix:
-    rows = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr))
-    had = np.repeat(np.arange(len(histories)), histories.lengths)
-    width = scores.shape[1]
-    keep = ~np.isin(rows.astype(np.int64) * width + scores.indices, had.astype(np.int64) * width + histories.values)
-    return sparse.csr_matrix(
-        (scores.data[keep], scores.indices[keep], np.searchsorted(rows[keep], np.arange(scores.shape[0] + 1))),
-        scores.shape,
-    )
+    """Without the entries of items that stand in a row's history."""
+    rows, width = np.repeat(np.arange(scores.shape[0]), np.diff(scores.indptr)), np.int64(scores.shape[1])
+    had = np.sort(np.repeat(np.arange(len(histories)), histories.lengths) * width + histories.values)
+    keys = rows * width + scores.indices
+    keep = np.ones(len(keys), bool)
+    if len(had):
+        keep = had[np.minimum(np.searchsorted(had, keys), len(had) - 1)] != keys
+    starts = np.searchsorted(rows[keep], np.arange(scores.shape[0] + 1))
+    return sparse.csr_matrix((scores.data[keep], scores.indices[keep], starts), scores.shape)
 
 
 def _largest(scores: sparse.csr_matrix, k: int) -> sparse.csr_matrix:
