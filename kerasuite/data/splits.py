@@ -114,8 +114,9 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
         train, test = hold_out(train, test_fraction, seed)
     if validation is None:
         train, validation = hold_out(train, validation_fraction, seed + 1)
-    refuse_overlap(train=train, validation=validation, test=test)
-    absent = [*absent_classes("validation", validation), *absent_classes("test", test)]
+    parts = {"train": train, "validation": validation, "test": test}
+    refuse_overlap(**parts)
+    absent = [sentence for name, part in parts.items() for sentence in absent_classes(name, part)]
     warnings = (*skipped_warning(source.skipped), *absent)
     return Splits(train, validation, test, source.skipped, source.notes, warnings)
 
@@ -123,9 +124,8 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
 def absent_classes(part: str, examples: Examples) -> list[str]:
     """The sentence on classes that a part has no row of, if there are any."""
     names = [repr(name) for name, count in zip(examples.class_names, examples.class_counts) if not count]
-    return (
-        [f"No row of {part} is of the class(es) {', '.join(names)}: its numbers say nothing of them."] if names else []
-    )
+    lost = "the model cannot learn them" if part == "train" else "its numbers say nothing of them"
+    return [f"No row of {part} is of the class(es) {', '.join(names)}: {lost}."] if names else []
 
 
 def refuse_overlap(**parts: Examples) -> None:

@@ -149,6 +149,16 @@ def test_lists_of_labels_want_to_be_asked_for(tmp_path):
     refused(saved(tmp_path / "a.jsonl", rows), "[a, b]", "--multi-label")
 
 
+def test_a_rare_label_of_many_stops_nothing_and_is_named_where_it_is_missing(tmp_path):
+    rows = "".join(f'{{"text": "t {k}", "label": ["a", "b"]}}\n' for k in range(40))
+    rows += '{"text": "odd", "label": ["rare", "a"]}\n'
+    source = text_splits([saved(tmp_path / "a.jsonl", rows)], columns=Columns(between="|"))
+    whole = splits.complete(source, validation_fraction=0.2, test_fraction=0.2, seed=0)
+    said = [words for words in whole.warnings if "'rare'" in words]
+    assert len(said) == 2
+    assert all("No row of" in words for words in said)
+
+
 def test_a_label_may_have_the_usual_separator_in_it(tmp_path):
     rows = "".join(f'{{"text": "t {k}", "label": ["R&B|Soul", "b"]}}\n' for k in range(9))
     source = text_splits([saved(tmp_path / "a.jsonl", rows)], columns=Columns(between="|"))
