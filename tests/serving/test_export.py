@@ -124,9 +124,14 @@ PYTHON = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
 
 
 def test_equal_labels_are_counted_and_the_largest_difference_given():
-    served = PYTHON + [[-0.01, 0.01], [0.002, -0.002], [0, 0]]
+    served = PYTHON + [[-4e-4, 4e-4], [2e-4, -2e-4], [0, 0]]
     found = export.compare(served, PYTHON, ["a", "b", "c"])
-    assert found == {"checked": 3, "label_disagreements": 0, "max_difference": pytest.approx(0.01)}
+    assert found == {"checked": 3, "label_disagreements": 0, "max_difference": pytest.approx(4e-4)}
+
+
+def test_probabilities_that_lie_apart_are_refused_though_the_labels_are_equal():
+    with pytest.raises(EnvironmentFault, match=r"on 1 of 3 rows \(b\)"):
+        export.compare(PYTHON + [[0, 0], [0.002, -0.002], [0, 0]], PYTHON, ["a", "b", "c"])
 
 
 def test_a_label_that_changed_is_refused_and_its_row_named():
