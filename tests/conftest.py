@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 
 # Plots are drawn without a screen.
@@ -24,3 +25,31 @@ def run_dir(tmp_path):
     path = tmp_path / "run"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def refuse_other_weights(tmp_path, monkeypatch):
+    """Train once in one go, and once cut off before an epoch and gone on with: weights and history must be the same."""
+
+    from kerasuite.training import fit
+
+    def refuse_other_weights(train, epochs_before=1):
+        whole = train(tmp_path / "whole")
+        original, seen = fit._Run.epoch, []
+
+        def cut_off(self, *arguments):
+            if len(seen) == epochs_before:
+                raise KeyboardInterrupt
+            seen.append(1)
+            original(self, *arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(fit._Run, "epoch", cut_off)
+            with pytest.raises(KeyboardInterrupt):
+                train(tmp_path / "cut")
+        again = train(tmp_path / "cut")
+        for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert again.history == whole.history
+
+    return refuse_other_weights

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from kerasuite.contracts import Examples
 from kerasuite.data import text
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _texts, bert_text
-from kerasuite.training import fit
 
 GOOD, BAD, REST = (
     ("good", "great", "fun"),
@@ -210,25 +210,8 @@ def without_dropout(encoder):
 
 
 @pytest.mark.parametrize("tuning", ["full", "frozen"])
-def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, tmp_path, monkeypatch, tuning):
-    settings = replace(config, tuning=tuning)
-    whole = train(settings, tmp_path / "whole")
-    original, seen = fit._Run.epoch, []
-
-    def cut_off(self, *arguments):
-        if len(seen) == 1:
-            raise KeyboardInterrupt
-        seen.append(0)
-        original(self, *arguments)
-
-    monkeypatch.setattr(fit._Run, "epoch", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        train(settings, tmp_path / "cut")
-    monkeypatch.undo()
-    again = train(settings, tmp_path / "cut")
-    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert again.history == whole.history
+def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, refuse_other_weights, tuning):
+    refuse_other_weights(partial(train, replace(config, tuning=tuning)))
 
 
 def test_texts_are_predicted_from_the_command_line_and_from_tables_in_order(finished, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from kerasuite.commands import run
 from kerasuite.errors import InputError
 from kerasuite.models.recommender import KINDS
 from kerasuite.pipelines import lstm_recommender
-from kerasuite.training import fit
 
 ITEMS = 20
 
@@ -173,25 +173,8 @@ def test_one_device_and_two_give_the_same_losses(config, tmp_path, kind):
             assert one[name] == pytest.approx(two[name], 1e-4)
 
 
-def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, tmp_path, monkeypatch):
-    settings = replace(config, epochs=3, negatives=8)
-    whole = train(settings, tmp_path / "whole")
-    original, seen = fit._Run.epoch, []
-
-    def cut_off(self, *arguments):
-        if len(seen) == 1:
-            raise KeyboardInterrupt
-        seen.append(0)
-        original(self, *arguments)
-
-    monkeypatch.setattr(fit._Run, "epoch", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        train(settings, tmp_path / "cut")
-    monkeypatch.undo()
-    again = train(settings, tmp_path / "cut")
-    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert again.history == whole.history
+def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, refuse_other_weights):
+    refuse_other_weights(partial(train, replace(config, epochs=3, negatives=8)))
 
 
 @pytest.mark.parametrize(

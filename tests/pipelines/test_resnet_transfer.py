@@ -5,6 +5,7 @@ import errno
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -202,24 +203,8 @@ def test_one_device_and_two_give_the_same_losses(config, tmp_path, unfreeze):
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 4])
-def test_a_run_cut_off_in_either_stage_goes_on_to_the_same_weights(config, tmp_path, monkeypatch, epoch):
-    whole = train(replace(config, cutmix=1.0), tmp_path / "whole")
-    original, seen = fit._Run.epoch, []
-
-    def cut_off(self, *arguments):
-        if len(seen) == epoch:
-            raise KeyboardInterrupt
-        seen.append(epoch)
-        original(self, *arguments)
-
-    monkeypatch.setattr(fit._Run, "epoch", cut_off)
-    with pytest.raises(KeyboardInterrupt):
-        train(replace(config, cutmix=1.0), tmp_path / "cut")
-    monkeypatch.undo()
-    again = train(replace(config, cutmix=1.0), tmp_path / "cut")
-    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert again.history == whole.history
+def test_a_run_cut_off_in_either_stage_goes_on_to_the_same_weights(config, refuse_other_weights, epoch):
+    refuse_other_weights(partial(train, replace(config, cutmix=1.0)), epoch)
 
 
 def test_a_stage_that_makes_it_worse_is_undone(config, tmp_path, capsys):
