@@ -10,18 +10,14 @@ its Python.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from parts import answer, apart, finished, header, main, own_peak, row
 
 from kerasuite import devices
 from kerasuite.pipelines import bert_text
@@ -32,41 +28,23 @@ ROWS = 6000
 PADDED = 128
 
 
-def machine() -> str:
-    return f"{datetime.date.today()}, {devices.processor()}"
-
-
-def row(*cells) -> None:
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-
-def apart(part: str, *words: str) -> dict:
-    """One part in a process of its own: what it prints last."""
-    command = [sys.executable, __file__, "--part", part, *words]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
-
-
 def config_of(data: str, **settings) -> bert_text.Config:
     """SST-2, validated on a part of train and tested on dev."""
     return bert_text.Config(data=(f"{data}/train.tsv",), test_data=(f"{data}/dev.tsv",), **settings)
 
 
-def whole_run(data: str, settings: dict) -> dict:
+def whole_run(data: str, settings: str) -> dict:
     """metrics.json of one run of the pipeline, and its peak of memory."""
     from kerasuite import run_directory
-    from kerasuite.commands import run
 
-    with tempfile.TemporaryDirectory() as folder:
-        config = config_of(data, output=f"{folder}/run", cache=f"{folder}/cache", validation_fraction=0.05, **settings)
-        run_dir = run.start("bert_text", config)
-        found = run_directory.read_json(run_dir / run_directory.METRICS)
-    return found | {"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    places = {"data": (f"{data}/train.tsv",), "test_data": (f"{data}/dev.tsv",)}
+    with finished("bert_text", **places, validation_fraction=0.05, **json.loads(settings)) as run_dir:
+        return run_directory.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
 
 
 def quality(data: str) -> None:
     """Full tuning of three seeds, and the frozen tier, against a linear model of words."""
-    row("SST-2 dev, 872 rows", "accuracy (95% interval)", "verdict", "seconds", "peak, GB")
-    row("---", "---", "---", "---", "---")
+    header("SST-2 dev, 872 rows", "accuracy (95% interval)", "verdict", "seconds", "peak, GB")
     runs = [("frozen", 0)] + [("full", seed) for seed in SEEDS]
     values = []
     for tuning, seed in runs:
@@ -173,10 +151,8 @@ def speed(data: str, torch_python: str | None) -> None:
             apart("batches", data, path)
             for precision in ("float32", "bfloat16"):
                 command = [torch_python, script, path, precision]
-                said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                rates[f"PyTorch, like lengths, {precision}"] = json.loads(said.stdout)["a_second"]
-    row("training, MiniLM, SST-2", "rows a second", "times plain Keras")
-    row("---", "---", "---")
+                rates[f"PyTorch, like lengths, {precision}"] = answer(command)["a_second"]
+    header("training, MiniLM, SST-2", "rows a second", "times plain Keras")
     first = next(iter(rates.values()))
     for name, rate in rates.items():
         row(name, f"{rate:.0f}", f"{rate / first:.1f}")
@@ -249,43 +225,37 @@ def a_second(call, texts: list[bytes], number: int, seconds: float = 8.0) -> flo
 
 
 PARTS = {
-    "answering": answering,
-    "run": lambda data, settings: whole_run(data, json.loads(settings)),
+    "run": whole_run,
     "plain": plain_keras,
     "ours": ours,
     "batches": planned,
     "tokens": tokens,
+    "answering": answering,
 }
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--part"]:
-        devices.import_tensorflow()
-        print(json.dumps(PARTS[sys.argv[2]](*sys.argv[3:])))
-        return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of SST-2's train.tsv and dev.tsv")
-    parser.add_argument("--torch-python", help="Python of an environment with PyTorch")
-    parser.add_argument("--only", default="quality,speed,tokens,inference", help="parts, by comma")
-    given = parser.parse_args()
-    print(machine() + "\n", flush=True)
-    for part in given.only.split(","):
-        if part == "quality":
-            quality(given.data)
-        elif part == "speed":
-            speed(given.data, given.torch_python)
-        elif part == "tokens":
-            found = apart("tokens", given.data)
-            print(f"50,000 texts of {found['words']:.0f} tokens each are tokenised in {found['seconds']:.1f} s.")
-        elif part == "inference":
-            row("from strings to probabilities", "texts a second")
-            row("---", "---")
-            for name, rate in apart("answering", given.data).items():
-                row(name, f"{rate:.0f}")
-        else:
-            parser.error(f"--only {part}: there are quality, speed, tokens, inference")
-        print(flush=True)
+def print_tokens(data: str) -> None:
+    found = apart("tokens", data)
+    print(f"50,000 texts of {found['words']:.0f} tokens each are tokenised in {found['seconds']:.1f} s.")
+
+
+def print_inference(data: str) -> None:
+    header("from strings to probabilities", "texts a second")
+    for name, rate in apart("answering", data).items():
+        row(name, f"{rate:.0f}")
+
+
+SECTIONS = {
+    "quality": lambda given: quality(given.data),
+    "speed": lambda given: speed(given.data, given.torch_python),
+    "tokens": lambda given: print_tokens(given.data),
+    "inference": lambda given: print_inference(given.data),
+}
+ARGUMENTS = {
+    "--data": {"required": True, "help": "folder of SST-2's train.tsv and dev.tsv"},
+    "--torch-python": {"help": "Python of an environment with PyTorch"},
+}
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, PARTS, SECTIONS, ARGUMENTS)

@@ -9,18 +9,14 @@ tracing are left out of rates, and are in the seconds of whole runs.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from parts import apart, finished, header, main, own_peak, row
 
 from kerasuite import devices
 from kerasuite.pipelines import _next_item, _ranking, lstm_recommender
@@ -30,36 +26,17 @@ SEEDS = (0, 1, 2)
 BEST = {"lstm": {}, "transformer": {"model": "transformer", "num_layers": 2}}
 
 
-def machine() -> str:
-    return f"{datetime.date.today()}, {devices.processor()}"
-
-
-def row(*cells) -> None:
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-
-def apart(part: str, *words: str) -> dict:
-    """One part in a process of its own: what it prints last."""
-    command = [sys.executable, __file__, "--part", part, *words]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
-
-
-def whole_run(data: str, settings: dict) -> dict:
+def whole_run(data: str, settings: str) -> dict:
     """metrics.json of one run of the pipeline, and its peak of memory."""
     from kerasuite import run_directory
-    from kerasuite.commands import run
 
-    with tempfile.TemporaryDirectory() as folder:
-        config = lstm_recommender.Config(data=(data,), output=f"{folder}/run", **settings)
-        run_dir = run.start("lstm_recommender", config)
-        found = run_directory.read_json(run_dir / run_directory.METRICS)
-    return found | {"gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    with finished("lstm_recommender", data=(data,), **json.loads(settings)) as run_dir:
+        return run_directory.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
 
 
 def quality(data: str, name: str) -> None:
     """Each model with three seeds, and the baselines, on one log."""
-    row(f"{name}, test users", "NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "seconds")
-    row(*["---"] * 5)
+    header(f"{name}, test users", "NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "seconds")
     told = lambda estimate: f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"  # noqa: E731
     for model, settings in BEST.items():
         values = []
@@ -138,8 +115,7 @@ def ours(data: str, settings: str, precision: str) -> dict:
 
 def speed(data: str) -> None:
     """Seconds an epoch: plain Keras, and ours with all items and with a sample of them."""
-    row("one epoch, Beauty, LSTM of 64", "seconds", "times as fast")
-    row("---", "---", "---")
+    header("one epoch, Beauty, LSTM of 64", "seconds", "times as fast")
     first = apart("plain", data, "{}")["seconds"]
     row("plain Keras: padded prefixes, all items, float32", f"{first:.0f}", "1")
     for negatives, name in ((0, "all items"), (4096, "4,096 sampled items")):
@@ -189,7 +165,7 @@ def scale(number: str) -> dict:
                 popular = (items * rng.random(n) ** 3).astype(int)
                 rows = zip(rng.integers(users, size=n), popular, range(start, start + n))
                 file.writelines(f"u{user},i{item},{when}\n" for user, item, when in rows)
-        found = whole_run(str(path), {"epochs": 1, "precision": "bfloat16"})
+        found = whole_run(str(path), json.dumps({"epochs": 1, "precision": "bfloat16"}))
     seconds = found["seconds"]
     return {
         "gb": found["gb"],
@@ -197,45 +173,38 @@ def scale(number: str) -> dict:
     }
 
 
-PARTS = {
-    "run": lambda data, settings: whole_run(data, json.loads(settings)),
-    "plain": plain_keras,
-    "ours": ours,
-    "ranking": ranking,
-    "scale": scale,
+PARTS = {"run": whole_run, "plain": plain_keras, "ours": ours, "ranking": ranking, "scale": scale}
+
+
+def print_quality(beauty: str, movielens: str | None) -> None:
+    quality(beauty, "Beauty")
+    if movielens:
+        print()
+        quality(movielens, "MovieLens-100K")
+
+
+def print_ranking(data: str) -> None:
+    found = apart("ranking", data)
+    print(f"{found['items']:,} items are ranked for {found['users']:,} users in {found['seconds']:.1f} s.")
+
+
+def print_scale() -> None:
+    for number in (10**5, 10**6, 10**7):
+        found = apart("scale", str(number))
+        print(f"{number:,} interactions: " + ", ".join(f"{name} {value:,.1f}" for name, value in found.items()))
+
+
+SECTIONS = {
+    "quality": lambda given: print_quality(given.beauty, given.movielens),
+    "speed": lambda given: speed(given.beauty),
+    "ranking": lambda given: print_ranking(given.beauty),
+    "scale": lambda given: print_scale(),
+}
+ARGUMENTS = {
+    "--beauty": {"required": True, "help": "beauty.txt.gz"},
+    "--movielens": {"help": "folder of ml-100k.inter and ml-100k.item"},
 }
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--part"]:
-        devices.import_tensorflow()
-        print(json.dumps(PARTS[sys.argv[2]](*sys.argv[3:])))
-        return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--beauty", required=True, help="beauty.txt.gz")
-    parser.add_argument("--movielens", help="folder of ml-100k.inter")
-    parser.add_argument("--only", default="quality,speed,ranking,scale", help="parts, by comma")
-    given = parser.parse_args()
-    print(machine() + "\n", flush=True)
-    for part in given.only.split(","):
-        if part == "quality":
-            quality(given.beauty, "Beauty")
-            if given.movielens:
-                print()
-                quality(given.movielens, "MovieLens-100K")
-        elif part == "speed":
-            speed(given.beauty)
-        elif part == "ranking":
-            found = apart("ranking", given.beauty)
-            print(f"{found['items']:,} items are ranked for {found['users']:,} users in {found['seconds']:.1f} s.")
-        elif part == "scale":
-            for number in (10**5, 10**6, 10**7):
-                found = apart("scale", str(number))
-                print(f"{number:,} interactions: " + ", ".join(f"{name} {value:,.1f}" for name, value in found.items()))
-        else:
-            parser.error(f"--only {part}: there are quality, speed, ranking, scale")
-        print(flush=True)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, PARTS, SECTIONS, ARGUMENTS)

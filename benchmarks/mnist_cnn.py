@@ -1,23 +1,20 @@
 """MNIST: how much sooner than the plain Keras way, and what else the README claims of mnist_cnn.
 
-    python benchmarks/mnist_cnn.py --data mnist.npz
+    python benchmarks/mnist_cnn.py --data mnist.npz [--only machine,speed]
 
 Every run is a process of its own; importing TensorFlow is left out of all times, reading the data is in all of them.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import datetime
-import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from parts import apart, finished, header, main, own_peak, row
 
 from kerasuite import devices
 from kerasuite.pipelines import mnist_cnn
@@ -26,7 +23,7 @@ CLASSIC = {"model": "cnn", "augment": False, "epochs": 3, "learning_rate": 8e-3}
 RESIDUAL = {"model": "residual_cnn", "learning_rate": 8e-3}
 
 
-def plain(data: str, seed: int) -> dict:
+def plain(data: str) -> dict:
     """float32, batches of 64, ten epochs of `fit` on arrays; the test accuracy after each, its time left out."""
     import keras
     import numpy as np
@@ -34,7 +31,7 @@ def plain(data: str, seed: int) -> dict:
     from kerasuite.models import cnn
 
     began = time.perf_counter()
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(0)
     with np.load(data) as file:
         x_train, y_train, x_test, y_test = (file[name] for name in ("x_train", "y_train", "x_test", "y_test"))
     x_train, x_test = (x[..., None].astype("float32") for x in (x_train, x_test))
@@ -51,13 +48,13 @@ def plain(data: str, seed: int) -> dict:
     return {"marks": marks, **marks[-1]}
 
 
-def ours(data: str, seed: int, **settings) -> dict:
+def ours(data: str, seed: str, **settings) -> dict:
     """The pipeline's own load and train, the choice of precision included; then the test accuracy."""
     from kerasuite.data import batches
     from kerasuite.evaluation import predict
 
     began = time.perf_counter()
-    config = mnist_cnn.Config(data=data, seed=seed, **settings)
+    config = mnist_cnn.Config(data=data, seed=int(seed), **settings)
     with tempfile.TemporaryDirectory() as folder:
         splits = mnist_cnn.load(config)
         loaded = time.perf_counter()
@@ -69,7 +66,7 @@ def ours(data: str, seed: int, **settings) -> dict:
     return {"seconds": trained - began, "train_seconds": trained - loaded, "accuracy": accuracy}
 
 
-def input_wait(data: str, seed: int) -> dict:
+def input_wait(data: str) -> dict:
     """How much longer steps take when their batches are gathered than when one batch is handed out again and again.
 
     Without augmentation, which is work of its own on a CPU.
@@ -82,10 +79,10 @@ def input_wait(data: str, seed: int) -> dict:
     from kerasuite.training import losses, optimizers
     from kerasuite.training.steps import Steps
 
-    config = mnist_cnn.Config(data=data, seed=seed)
+    config = mnist_cnn.Config(data=data)
     train = mnist_cnn.load(config).train
     prepare = mnist_cnn.preparation(config, train)
-    real = batches.training(train, prepare, Plan(len(train), config.batch_size, seed))
+    real = batches.training(train, prepare, Plan(len(train), config.batch_size, 0))
     with devices.precision("bfloat16"):
         model = cnn.build((28, 28), 1, 10)
         adam = optimizers.optimizer("adam", 1e-3)
@@ -105,7 +102,7 @@ def input_wait(data: str, seed: int) -> dict:
     return {"share": 1 - repeated / gathered}
 
 
-def decoding(data: str, seed: int) -> dict:
+def decoding() -> dict:
     """Photos a second, 341x256 JPEGs decoded and resized to 224x224, as training reads them."""
     import numpy as np
     import tensorflow as tf
@@ -113,7 +110,7 @@ def decoding(data: str, seed: int) -> dict:
     from kerasuite.contracts import Examples, Plan
     from kerasuite.data import batches, images
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for k in range(512):
@@ -123,7 +120,7 @@ def decoding(data: str, seed: int) -> dict:
             Path(paths[-1]).write_bytes(tf.io.encode_jpeg(tf.cast(noisy, tf.uint8), quality=90).numpy())
         photos = Examples({"path": np.array(paths)}, np.zeros(512, int))
         prepare = images.ImagePreparation((224, 224), 3)
-        iterator = iter(batches.training(photos, prepare, Plan(512, 64, seed)))
+        iterator = iter(batches.training(photos, prepare, Plan(512, 64, 0)))
         for _ in range(4):
             next(iterator)
         begun = time.perf_counter()
@@ -132,8 +129,8 @@ def decoding(data: str, seed: int) -> dict:
         return {"photos_a_second": 40 * 64 / (time.perf_counter() - begun)}
 
 
-def machine() -> dict:
-    """The processor, and its measured rate of matrix multiplication."""
+def multiplication() -> dict:
+    """The machine's rate of matrix multiplication, GFLOP/s."""
     import tensorflow as tf
 
     rates = {}
@@ -146,31 +143,7 @@ def machine() -> dict:
             product = multiply(a, b)
         product.numpy()
         rates[name] = 10 * 2 * 2048**3 / (time.perf_counter() - begun) / 1e9
-    return {"processor": devices.processor(), "gflops": rates}
-
-
-PARTS = {
-    "plain": plain,
-    "classic": lambda data, seed: ours(data, seed, **CLASSIC),
-    "residual": lambda data, seed: ours(data, seed, **RESIDUAL),
-    "input_wait": input_wait,
-    "decoding": decoding,
-    "machine": lambda data, seed: machine(),
-}
-
-
-def apart(part: str, data: str, seed: int) -> dict:
-    """One part in a process of its own: what it prints last."""
-    command = [sys.executable, __file__, "--data", data, "--part", part, "--seed", str(seed)]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
-
-
-def whole_run(data: str) -> float:
-    """Peak memory of `kerasuite run mnist_cnn`, GB."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "kerasuite", "run", "mnist_cnn", "--data", data, "--output", f"{folder}/run"]
-        subprocess.run(command, capture_output=True, check=True)
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    return rates
 
 
 def answer_seconds(*words: str) -> float:
@@ -183,56 +156,66 @@ def answer_seconds(*words: str) -> float:
     return statistics.median(times)
 
 
-def row(*cells) -> None:
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+def whole_run(data: str) -> dict:
+    """Peak memory of a run of the pipeline, GB."""
+    with finished("mnist_cnn", data=data):
+        return {"gb": own_peak()}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="MNIST as an .npz with x_train, y_train, x_test, y_test")
-    parser.add_argument("--seeds", type=int, default=5, help="runs of each of our models")
-    parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if not Path(given.data).is_file():
-        parser.error(f"--data {given.data} is not a file")
-    devices.import_tensorflow()
-    if given.part:
-        print(json.dumps(PARTS[given.part](given.data, given.seed)))
-        return
+PARTS = {
+    "plain": plain,
+    "classic": lambda data, seed: ours(data, seed, **CLASSIC),
+    "residual": lambda data, seed: ours(data, seed, **RESIDUAL),
+    "input_wait": input_wait,
+    "decoding": decoding,
+    "multiplication": multiplication,
+    "run": whole_run,
+}
 
-    memory = whole_run(given.data)  # first: the peak is that of any child so far
-    found = apart("machine", given.data, 0)
-    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in found["gflops"].items())
-    print(f"{datetime.date.today()}, {found['processor']}, matrix multiplication {rates}\n", flush=True)
-    row("MNIST", "seconds", "test accuracy", "seeds")
-    row("---", "---", "---", "---")
-    keras_way = apart("plain", given.data, 0)
+
+def print_speed(data: str, seeds: int) -> None:
+    """Seconds to an accuracy: plain Keras, and ours with several seeds."""
+    header("MNIST", "seconds", "test accuracy", "seeds")
+    keras_way = apart("plain", data)
     row("plain Keras, 10 epochs", f"{keras_way['seconds']:.1f}", f"{keras_way['accuracy']:.4f}", 1)
     medians = {}
     for name, settings in (("classic", CLASSIC), ("residual", RESIDUAL)):
-        runs = [apart(name, given.data, seed) for seed in range(given.seeds)]
+        runs = [apart(name, data, str(seed)) for seed in range(seeds)]
         medians[name] = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
         accuracies = [run["accuracy"] for run in runs]
         spread = f"{medians[name]['accuracy']:.4f} ({min(accuracies):.4f} to {max(accuracies):.4f})"
-        row(
-            dataclasses.replace(mnist_cnn.Config(), **settings).model,
-            f"{medians[name]['seconds']:.1f}",
-            spread,
-            len(runs),
-        )
+        row(settings["model"], f"{medians[name]['seconds']:.1f}", spread, len(runs))
     ratio = keras_way["seconds"] / medians["classic"]["seconds"]
     print(f"\nThe cnn's median run takes 1/{ratio:.1f} of the plain way's time.")
     reached = next((m["seconds"] for m in keras_way["marks"] if m["accuracy"] >= medians["classic"]["accuracy"]), None)
     after = f"{reached:.1f} s" if reached else "more than 10 epochs"
     print(f"The plain way first has the cnn's median accuracy after {after}.")
-    print(f"Waiting for input: {apart('input_wait', given.data, 0)['share']:.1%} of the step time.")
-    print(
-        f"JPEG photos decoded and resized to 224: {apart('decoding', given.data, 0)['photos_a_second']:,.0f} a second."
-    )
-    print(f"Peak memory of the whole run: {memory:.2f} GB.")
-    print(f"kerasuite --help: {answer_seconds('--help'):.2f} s; list: {answer_seconds('list'):.2f} s.")
+
+
+def print_machine() -> None:
+    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in apart("multiplication").items())
+    print(f"Matrix multiplication: {rates}.")
+
+
+def print_input(data: str) -> None:
+    print(f"Waiting for input: {apart('input_wait', data)['share']:.1%} of the step time.")
+    print(f"JPEG photos decoded and resized to 224: {apart('decoding')['photos_a_second']:,.0f} a second.")
+
+
+SECTIONS = {
+    "machine": lambda given: print_machine(),
+    "speed": lambda given: print_speed(given.data, given.seeds),
+    "input": lambda given: print_input(given.data),
+    "memory": lambda given: print(f"Peak memory of the whole run: {apart('run', given.data)['gb']:.2f} GB."),
+    "answers": lambda given: print(
+        f"kerasuite --help: {answer_seconds('--help'):.2f} s; list: {answer_seconds('list'):.2f} s."
+    ),
+}
+ARGUMENTS = {
+    "--data": {"required": True, "help": "MNIST as an .npz with x_train, y_train, x_test, y_test"},
+    "--seeds": {"type": int, "default": 5, "help": "runs of each of our models"},
+}
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, PARTS, SECTIONS, ARGUMENTS)

@@ -9,8 +9,6 @@ environment of its own: --torch-python names its Python.
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import json
 import resource
 import statistics
@@ -20,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from kerasuite import devices
+from parts import answer, apart, finished, header, main, row
+
 from kerasuite.pipelines import _fine_tuning, resnet_transfer
 
 SPLITS = (0, 1, 2)
@@ -30,32 +29,15 @@ TINY = {"backbone": "resnet14", "image_size": (96, 96), "unfreeze": "all", "epoc
 PROBE = "logistic_regression_on_features"
 
 
-def machine() -> str:
-    return f"{datetime.date.today()}, {devices.processor()}"
-
-
-def row(*cells) -> None:
-    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-
-def apart(part: str, *words: str) -> dict:
-    """One part in a process of its own: what it prints last."""
-    command = [sys.executable, __file__, "--part", part, *words]
-    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1])
-
-
-def whole_run(data: str, cache: str, seed: int, **settings) -> dict:
-    """metrics.json and predictions of one run of the pipeline."""
+def whole_run(data: str, cache: str, seed: str, settings: str) -> dict:
+    """metrics.json of one run of the pipeline, and for each test row whether it is right."""
     from kerasuite import run_directory
-    from kerasuite.commands import run
 
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = {"data": data, "cache": cache, "seed": seed, "output": f"{folder}/run", **FRACTIONS, **settings}
-        run_dir = run.start("resnet_transfer", resnet_transfer.Config(**chosen))
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(settings).items()}
+    with finished("resnet_transfer", data=data, cache=cache, seed=int(seed), **FRACTIONS, **chosen) as run_dir:
         metrics = run_directory.read_json(run_dir / run_directory.METRICS)
         table = (run_dir / run_directory.PREDICTIONS).read_text().splitlines()[1:]
-    metrics["right"] = [cells[1] == cells[2] for cells in (line.split(",") for line in table)]
-    return metrics
+    return metrics | {"right": [cells[1] == cells[2] for cells in (line.split(",") for line in table)]}
 
 
 def quality(data: str) -> None:
@@ -69,8 +51,7 @@ def quality(data: str) -> None:
         "resnet14": TINY,
         "resnet14 from scratch": TINY | {"train_from_scratch": True},
     }
-    row("TrashNet", "test accuracy: mean (each split)", "linear probe", "seconds", "verdict on all splits")
-    row("---", "---", "---", "---", "---")
+    header("TrashNet", "test accuracy: mean (each split)", "linear probe", "seconds", "verdict on all splits")
     right = {}
     for name, settings in kinds.items():
         with tempfile.TemporaryDirectory() as cache:
@@ -152,8 +133,7 @@ def cached_head(data: str, cache: str, seed: int, epochs: int, cache_gb: float =
 def frozen_stage(data: str) -> None:
     """Ten and twenty epochs of the frozen stage, the plain way and with cached features; then with the cache full."""
     plain = apart("plain", data, "0", "20")
-    row("frozen stage, TrashNet, efficientnet_lite0", "10 epochs, s", "20 epochs, s", "test accuracy after 20")
-    row("---", "---", "---", "---")
+    header("frozen stage, TrashNet, efficientnet_lite0", "10 epochs, s", "20 epochs, s", "test accuracy after 20")
     row("plain Keras", f"{plain['marks'][9]:.1f}", f"{plain['marks'][19]:.1f}", f"{plain['accuracy']:.4f}")
     found = {}
     for epochs in (10, 20):
@@ -213,10 +193,8 @@ def inference(torch_python: str | None) -> None:
             )
         for kind in ("float32", "bfloat16") if torch_python else ():
             script = Path(__file__).with_name("torch_resnet50.py")
-            said = subprocess.run([torch_python, script, kind], stdout=subprocess.PIPE, text=True, check=True).stdout
-            rates.setdefault(f"PyTorch {kind}", []).append(json.loads(said)["a_second"])
-    row("ResNet-50 at 224", "images a second")
-    row("---", "---")
+            rates.setdefault(f"PyTorch {kind}", []).append(answer([torch_python, script, kind])["a_second"])
+    header("ResNet-50 at 224", "images a second")
     for name, found in rates.items():
         row(name, f"{statistics.fmean(found):.1f}")
     print(
@@ -286,7 +264,7 @@ def peak_memory(number: int) -> dict:
 
 
 PARTS = {
-    "run": lambda data, cache, seed, settings: whole_run(data, cache, int(seed), **_settings(settings)),
+    "run": whole_run,
     "plain": lambda data, seed, epochs: plain_keras(data, int(seed), int(epochs)),
     "head": lambda data, cache, seed, epochs, gb="8": cached_head(data, cache, int(seed), int(epochs), float(gb)),
     "inference": keras_inference,
@@ -295,41 +273,32 @@ PARTS = {
 }
 
 
-def _settings(text: str) -> dict:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()}
+def print_input(data: str) -> None:
+    found = apart("input", data)
+    print(
+        f"Decoded, cropped and mirrored at 224: {found['photos_a_second']:,.0f} photos a second; "
+        f"training waits for them {found['waiting']:.1%} of the time."
+    )
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["--part"]:
-        devices.import_tensorflow()
-        print(json.dumps(PARTS[sys.argv[2]](*sys.argv[3:])))
-        return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="TrashNet's class folders")
-    parser.add_argument("--torch-python", help="Python of an environment with PyTorch")
-    parser.add_argument("--only", default="quality,frozen,heads,inference,input,memory", help="parts, by comma")
-    given = parser.parse_args()
-    print(machine() + "\n", flush=True)
-    for part in given.only.split(","):
-        if part == "quality":
-            quality(given.data)
-        elif part == "frozen":
-            frozen_stage(given.data)
-        elif part == "heads":
-            slow_and_cached_heads(given.data)
-        elif part == "inference":
-            inference(given.torch_python)
-        elif part == "input":
-            found = apart("input", given.data)
-            print(f"Decoded, cropped and mirrored at 224: {found['photos_a_second']:,.0f} photos a second; "
-                  f"training waits for them {found['waiting']:.1%} of the time.")  # fmt: skip
-        elif part == "memory":
-            peaks = {number: apart("memory", str(number))["gb"] for number in (2_500, 50_000)}
-            print(" ".join(f"Peak memory at {number:,} photos: {gb:.2f} GB." for number, gb in peaks.items()))
-        else:
-            parser.error(f"--only {part}: there are quality, frozen, heads, inference, input, memory")
-        print(flush=True)
+def print_memory() -> None:
+    peaks = {number: apart("memory", str(number))["gb"] for number in (2_500, 50_000)}
+    print(" ".join(f"Peak memory at {number:,} photos: {gb:.2f} GB." for number, gb in peaks.items()))
+
+
+SECTIONS = {
+    "quality": lambda given: quality(given.data),
+    "frozen": lambda given: frozen_stage(given.data),
+    "heads": lambda given: slow_and_cached_heads(given.data),
+    "inference": lambda given: inference(given.torch_python),
+    "input": lambda given: print_input(given.data),
+    "memory": lambda given: print_memory(),
+}
+ARGUMENTS = {
+    "--data": {"required": True, "help": "TrashNet's class folders"},
+    "--torch-python": {"help": "Python of an environment with PyTorch"},
+}
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, PARTS, SECTIONS, ARGUMENTS)
