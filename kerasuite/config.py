@@ -9,9 +9,11 @@ import shlex
 import types
 import typing
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+from kerasuite import ranges
 from kerasuite.errors import InputError
+from kerasuite.ranges import Count, NonNegative, OpenShare
 
 C = TypeVar("C", bound="Settings")
 
@@ -24,36 +26,32 @@ class Settings:
     """Where the rows come from."""
     output: str | None = None
     """Run directory to make; runs/PIPELINE/DATE_TIME if not given."""
-    seed: int = 0
+    seed: Annotated[int, ranges.at_least(0)] = 0
     """Seed of the split, the initial weights, the order of rows and the augmentation."""
-    seeds: int = 1
+    seeds: Count = 1
     """Number of runs, with seeds counting up from --seed; more than one: mean and spread are reported."""
-    epochs: int = 10
+    epochs: Count = 10
     """Passes over the training rows at most."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Rows a step, over all devices together."""
-    patience: int = 5
+    patience: Count = 5
     """Epochs without a better validation loss before training stops; the best epoch's weights are kept."""
-    validation_fraction: float = 0.1
+    validation_fraction: OpenShare = 0.1
     """Share of the training rows held out for validation where the data bring none."""
-    test_fraction: float = 0.15
+    test_fraction: OpenShare = 0.15
     """Share of all rows held out for the test where the data bring none."""
     devices: str = "auto"
     """auto (all GPUs, else the CPU), gpu:0,1 or cpu:2 (so many logical devices)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto measures the model's own steps. Evaluation is always in float32."""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: NonNegative = 30.0
     """Seconds between checkpoints within an epoch; there is one at the end of each epoch too."""
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "seeds", "patience"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{flag(name)} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("validation_fraction", "test_fraction"):
-            if not 0 < getattr(self, name) < 1:
-                raise InputError(f"{flag(name)} is {getattr(self, name)}; it must lie between 0 and 1.")
-        if self.seed < 0:
-            raise InputError(f"--seed is {self.seed}; it must be 0 or more.")
+        for name, kind in typing.get_type_hints(type(self), include_extras=True).items():
+            value = getattr(self, name)
+            for words in ranges.broken(kind, value):
+                raise InputError(f"{flag(name)} is {value}; it must {words}.")
 
 
 def flag(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
@@ -19,6 +19,7 @@ from kerasuite.pipelines import _classification, _texts
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._text_tuning import TextTuning
 from kerasuite.pipelines._texts import predict
+from kerasuite.ranges import Count, NonNegative, Positive, PositiveShare, Share, at_least
 
 if TYPE_CHECKING:
     from kerasuite.data.text import TextPreparation, WholeTexts
@@ -55,79 +56,56 @@ class Config(config.Settings):
     """minilm (all-MiniLM-L6-v2, by pip), a KerasHub preset, a folder of one or of a Hugging Face checkpoint, a
     TensorFlow Hub URL or SavedModel folder; or from random weights, with a vocabulary of the training texts, small
     (KerasHub's BERT) or transformer (our own)."""
-    dim: int = 128
+    dim: Annotated[int, at_least(2)] = 128
     """Width of small and transformer."""
-    num_layers: int = 2
+    num_layers: Count = 2
     """Layers of small and transformer."""
-    num_heads: int = 2
+    num_heads: Count = 2
     """Attention heads of small and transformer."""
     positions: Literal["learnt", "sinusoidal"] = "learnt"
     """What tells transformer the places of tokens."""
     pre_norm: bool = True
     """transformer normalises before each part, not behind."""
-    vocabulary_size: int = 8000
+    vocabulary_size: Annotated[int, at_least(100)] = 8000
     """Most pieces of words in the vocabulary of small and transformer."""
     pooling: Literal["auto", "mean", "first", "pooler"] = "auto"
     """How the states of a text's tokens become one vector: their mean, the first one's, or what BERT's pooler makes of
     that; auto as the encoder was trained."""
-    max_length: int = 128
+    max_length: Annotated[int, at_least(3)] = 128
     """Tokens of a text at most; what is longer is cut, and counted."""
     tuning: str = "full"
     """full, last_N_layers, lora (narrow matrices beside the attention's queries and values), or frozen (the encoder
     runs once over each text, and a head is trained on its vectors)."""
-    lora_rank: int = 8
+    lora_rank: Count = 8
     """Width of lora's matrices."""
-    batch_tokens: int = 2048
+    batch_tokens: Annotated[int, at_least(3)] = 2048
     """Tokens a step at most, padding counted; a batch holds texts of like lengths."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Texts a step at most, over all devices together."""
-    epochs: int | None = None
+    epochs: Count | None = None
     """Passes over the training rows at most. If not given, 3 to 20, the more the fewer rows there are; of a frozen
     encoder's vectors 20 to 100."""
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     """Peak rate of the encoder's last layer."""
-    head_rate: float = 1e-3
+    head_rate: Positive = 1e-3
     """Peak rate of the new head."""
-    layer_decay: float = 0.9
+    layer_decay: PositiveShare = 0.9
     """Rate of each layer as a share of that of the layer above it."""
-    weight_decay: float = 0.01
+    weight_decay: NonNegative = 0.01
     """Decoupled weight decay, times the rate."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """Share of the vector's numbers dropped before the head."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     """Share of the target spread over all classes."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced makes every class count alike in the loss."""
     cache: str | None = None
     """Folder for the vectors of a frozen encoder; KERASUITE_CACHE or the user's folder for caches if not given."""
-    cache_gb: float = 8.0
+    cache_gb: NonNegative = 8.0
     """Most that the vectors may take on disk, GB."""
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("max_length", "batch_tokens"):
-            if getattr(self, name) < 3:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least 3.")
-        for name, least in (
-            ("dim", 2),
-            ("num_layers", 1),
-            ("num_heads", 1),
-            ("vocabulary_size", 100),
-            ("lora_rank", 1),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least {least}.")
-        for name in ("learning_rate", "head_rate"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be over 0.")
-        if not 0 < self.layer_decay <= 1:
-            raise InputError(f"--layer-decay is {self.layer_decay}; it must be over 0 and at most 1.")
-        for name in ("weight_decay", "cache_gb"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be 0 or more.")
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must lie from 0 to under 1.")
         if self.multi_label and self.class_weights != "none":
             raise InputError("--class-weights is of one label a text; it does not go with --multi-label.")
         if not self.label_separator:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _next_item, _ranking, _recommending
 from kerasuite.pipelines._recommending import predict
+from kerasuite.ranges import Count, NonNegative, Positive, Share, at_least
 
 if TYPE_CHECKING:
     from kerasuite.training.fit import Fitted
@@ -46,9 +47,9 @@ class Config(config.Settings):
     items: str | None = None
     """Table of the items' titles and groups (genre, category): csv, tsv, jsonl, parquet, .item, .dat; if not given, the
     one that MovieLens and RecBole put beside a log."""
-    min_item_count: int = 1
+    min_item_count: Count = 1
     """Interactions that an item needs; others are left out, and counted."""
-    min_user_count: int = 1
+    min_user_count: Count = 1
     """Interactions that a user needs; others are left out, and counted."""
     repeat_items: bool = False
     """What a user has had may come again, and is recommended again."""
@@ -57,57 +58,38 @@ class Config(config.Settings):
     after a moment, foreseen from what was before it; nothing after that moment is trained on."""
     model: Literal["lstm", "gru", "bidirectional", "transformer"] = "lstm"
     """What reads the history. bidirectional reads it both ways, and is trained on its last item."""
-    dim: int = 64
+    dim: Annotated[int, at_least(2)] = 64
     """Width of the items' vectors, and of all layers."""
-    num_layers: int = 1
+    num_layers: Count = 1
     """Recurrent layers, or blocks of attention."""
-    num_heads: int = 2
+    num_heads: Count = 2
     """Attention heads of transformer."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Share of the numbers dropped between layers."""
-    max_length: int = 50
+    max_length: Annotated[int, at_least(2)] = 50
     """Items of a history that are read, the last ones."""
     loss: Literal["softmax", "gbce"] = "softmax"
     """softmax over all items, or over a sample with its bias corrected; gbce: a yes or no of each item of a sample."""
-    negatives: int | None = None
+    negatives: Annotated[int, at_least(0)] | None = None
     """Items drawn at random, at each step anew, to stand for all others in the loss; 0 takes all items. If not given,
     all up to 20,000 items, and 4,096 above; of gbce 256 up to 20,000."""
-    batch_tokens: int = 1024
+    batch_tokens: Annotated[int, at_least(2)] = 1024
     """Items of histories a step at most, padding counted; a batch holds histories of like lengths."""
-    epochs: int = 50
+    epochs: Count = 50
     """Passes over the training users at most."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak rate of Adam."""
     schedule: Literal["constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear"] = "constant"
     """Course of the rate over all epochs."""
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
     """Decoupled weight decay, times the rate."""
-    validation_users: int = 5000
+    validation_users: Count = 5000
     """Users that validation ranks all items for after each epoch, at most; drawn at random."""
-    top_k: int = 20
+    top_k: Annotated[int, at_least(20)] = 20
     """Items of a list that the exported model gives."""
 
     def __post_init__(self):
         super().__post_init__()
-        for name, least in (
-            ("dim", 2),
-            ("num_layers", 1),
-            ("num_heads", 1),
-            ("max_length", 2),
-            ("batch_tokens", 2),
-            ("validation_users", 1),
-            ("top_k", 20),
-            ("min_item_count", 1),
-            ("min_user_count", 1),
-        ):
-            if getattr(self, name) < least:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least {least}.")
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"--learning-rate is {self.learning_rate}; it must be over 0.")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"--dropout is {self.dropout}; it must lie from 0 to under 1.")
-        if (self.negatives or 0) < 0:
-            raise InputError(f"--negatives is {self.negatives}; it must be 0 or more.")
         if self.loss == "gbce" and self.negatives == 0:
             raise InputError("--negatives is 0; --loss gbce takes a sample of items.")
         if self.dim % self.num_heads:

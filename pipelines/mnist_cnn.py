@@ -20,6 +20,7 @@ from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _images
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._images import predict
+from kerasuite.ranges import Count, NonNegative, Positive, Share
 
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
@@ -41,61 +42,49 @@ class Config(config.Settings):
     data: str = "mnist"
     """mnist, fashion_mnist, cifar10 (downloaded once), digits (bundled), an .npz, a folder of IDX files, or a folder
     of class folders of image files, with or without train, validation and test above them."""
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[Count, Count] | None = None
     """Height and width in pixels; chosen from the data, and said, if not given."""
     model: Literal["mlp", "cnn", "residual_cnn"] = "cnn"
     """mlp (the classic 784-128-10), cnn (the classic two blocks), residual_cnn (the most accurate)."""
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[Count, ...] = (128,)
     """Units of each hidden layer of the mlp."""
-    dropout: float | None = None
+    dropout: Share | None = None
     """Share of features dropped in training; the model's own default if not given."""
-    l2: float = 0.0
+    l2: NonNegative = 0.0
     """Penalty on the squared kernel weights."""
     batch_norm: bool = False
     """Batch normalisation in the cnn; the residual_cnn always has it, the mlp never."""
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
     """Share of the target spread over all classes."""
-    epochs: int = 8
+    epochs: Count = 8
     """Passes over the training rows at most."""
     optimizer: Literal["sgd", "momentum", "adam", "adamw"] = "adam"
     """How the gradient is used."""
-    learning_rate: float = 4e-3
+    learning_rate: Positive = 4e-3
     """Peak of the schedule."""
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     """Course of the learning rate over the run."""
-    weight_decay: float = 1e-2
+    weight_decay: NonNegative = 1e-2
     """Decoupled weight decay of adamw, times the rate."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced makes every class count alike in the loss."""
     augment: bool = True
     """Change the training images at random, as suits the named data set; the next five change how."""
-    rotation: float | None = None
+    rotation: NonNegative | None = None
     """Largest turn either way, degrees."""
-    scale: float | None = None
+    scale: NonNegative | None = None
     """Largest change of size, as a share."""
-    shift: float | None = None
+    shift: NonNegative | None = None
     """Largest shift along each side, as a share of it."""
     flip: bool | None = None
     """Mirror half of the images left to right."""
-    erase: float | None = None
+    erase: NonNegative | None = None
     """Side of an erased square, as a share of the image's."""
 
     def __post_init__(self):
         super().__post_init__()
         if self.batch_norm and self.model != "cnn":
             raise InputError(f"--batch-norm goes with --model cnn; this is {self.model}.")
-        if not 0 < self.learning_rate < float("inf"):
-            raise InputError(f"--learning-rate is {self.learning_rate}; it must be over 0.")
-        if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
-            raise InputError(f"--image-size is {self.image_size}; expected height and width, at least 1 each.")
-        if min(self.hidden, default=1) < 1:
-            raise InputError(f"--hidden is {self.hidden}; each layer needs at least 1 unit.")
-        for name in ("l2", "weight_decay", "rotation", "scale", "shift", "erase"):
-            if not (getattr(self, name) or 0) >= 0:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be 0 or more.")
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must lie from 0 to under 1.")
 
 
 def load(config: Config) -> Splits:

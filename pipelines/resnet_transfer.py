@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from kerasuite.pipelines import _classification, _fine_tuning, _images
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._fine_tuning import preparation
 from kerasuite.pipelines._images import predict
+from kerasuite.ranges import Count, NonNegative, Positive, PositiveShare, Share, at_least
 
 if TYPE_CHECKING:
     import keras
@@ -73,7 +74,7 @@ class Config(config.Settings):
     or without train, validation and test above them."""
     labels: str | None = None
     """csv of path, label and perhaps group and split, for photos that are not in class folders."""
-    image_size: tuple[int, int] | None = None
+    image_size: tuple[Count, Count] | None = None
     """Height and width in pixels; the backbone's own if not given."""
     backbone: str = "resnet50"
     """A classifier of keras.applications by name, efficientnet_lite0, resnet14 (bundled), a .keras file, or a
@@ -89,68 +90,52 @@ class Config(config.Settings):
     """Start from random weights and train everything at the head's rate, to see what the pretraining buys."""
     unfreeze: str = "last_stage"
     """What is trained after the head: none, last_stage (all at the last resolution), all, or all behind a layer."""
-    views: int | None = None
+    views: Count | None = None
     """Changed versions of each photo that pass the frozen part once each; 8 for what is fine-tuned, else 1."""
     augment: bool = True
     """Change the training photos at random; the next six say how."""
-    crop: float = 0.35
+    crop: PositiveShare = 0.35
     """Smallest share of a photo's area that a random crop keeps."""
     flip: bool = True
     """Mirror half of the photos left to right."""
-    rand_augment: int = 0
+    rand_augment: Annotated[int, at_least(0)] = 0
     """Changes of RandAugment for each photo."""
-    magnitude: float = 9.0
+    magnitude: NonNegative = 9.0
     """Strength of RandAugment's changes, of 30."""
-    mixup: float = 0.0
+    mixup: NonNegative = 0.0
     """Mix pairs of rows in shares from Beta(mixup, mixup); 0 mixes none."""
-    cutmix: float = 0.0
+    cutmix: NonNegative = 0.0
     """Paste a part of one row into another, its area from Beta(cutmix, cutmix); 0 pastes none. The head's own stage,
     which is trained on vectors, goes without."""
-    dropout: float = 0.2
+    dropout: Share = 0.2
     """Share of the features dropped before the head."""
-    label_smoothing: float = 0.1
+    label_smoothing: Share = 0.1
     """Share of the target spread over all classes."""
-    head_epochs: int = 20
+    head_epochs: Count = 20
     """Passes over the training rows at most while only the head is trained, if more is trained after it."""
-    epochs: int = 20
+    epochs: Count = 20
     """Passes over the training rows at most of the last stage of training."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Rows a step, over all devices together."""
-    learning_rate: float = 3e-3
+    learning_rate: Positive = 3e-3
     """Peak rate of the head."""
-    backbone_rate: float = 0.1
+    backbone_rate: Positive = 0.1
     """Rate of the last unfrozen stage as a share of the head's; of the stages before it, as a share of that."""
-    weight_decay: float = 0.02
+    weight_decay: NonNegative = 0.02
     """Decoupled weight decay, times the rate."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced makes every class count alike in the loss."""
     cache: str | None = None
     """Folder for features; KERASUITE_CACHE or the user's folder for caches if not given."""
-    cache_gb: float = 8.0
+    cache_gb: NonNegative = 8.0
     """Most that the features may take on disk, GB; 0 runs the frozen part again in each epoch."""
 
     def __post_init__(self):
         super().__post_init__()
-        if self.image_size is not None and (len(self.image_size) != 2 or min(self.image_size) < 1):
-            raise InputError(f"--image-size is {self.image_size}; expected height and width, at least 1 each.")
-        for name in ("views", "head_epochs"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be at least 1.")
-        for name in ("learning_rate", "backbone_rate", "crop"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be over 0.")
-        for name in ("weight_decay", "mixup", "cutmix", "magnitude", "rand_augment", "cache_gb"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must be 0 or more.")
-        for name in ("dropout", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{config.flag(name)} is {getattr(self, name)}; it must lie from 0 to under 1.")
         if self.cutmix and self.unfreeze == "none" and self.cache_gb:
             raise InputError(
                 "--cutmix needs photos or maps, not vectors: pass --unfreeze last_stage or --cache-gb 0 too."
             )
-        if self.crop > 1:
-            raise InputError(f"--crop is {self.crop}; a crop keeps at most the whole photo, 1.")
 
 
 def load(config: Config) -> Splits:

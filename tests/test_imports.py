@@ -10,7 +10,18 @@ import kerasuite
 PACKAGE = Path(kerasuite.__file__).parent
 ROOT = PACKAGE.parent
 ROOMS = ("data", "models", "training", "evaluation", "serving")
-GROUND = ("contracts", "config", "devices", "downloads", "errors", "frozen", "progress", "run_directory", "scripts")
+GROUND = (
+    "contracts",
+    "config",
+    "devices",
+    "downloads",
+    "errors",
+    "frozen",
+    "progress",
+    "ranges",
+    "run_directory",
+    "scripts",
+)
 # Each place may import the places to its right.
 FLOORS = {"cli": 4, "__main__": 5, "__init__": 5, "commands": 3, "pipelines": 2} | dict.fromkeys(ROOMS, 1)
 
