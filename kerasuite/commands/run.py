@@ -43,11 +43,19 @@ def start(name: str, settings: config.Settings) -> Path:
     except InputError:
         # Nothing was trained: no run is left behind that could not be resumed.
         if not any(path for name in (run_directory.CHECKPOINTS, run_directory.METRICS) for path in run_dir.rglob(name)):
-            shutil.rmtree(run_dir)
+            _discard(run_dir, made_parents=not settings.output)
         raise
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"What was done so far is kept. Go on by: kerasuite resume {run_dir}") from interrupt
     return run_dir
+
+
+def _discard(run_dir: Path, *, made_parents: bool) -> None:
+    shutil.rmtree(run_dir)
+    for parent in (run_dir.parent, run_dir.parent.parent) if made_parents else ():
+        if any(parent.iterdir()):
+            break
+        parent.rmdir()
 
 
 def begin(name: str, settings: config.Settings) -> Path:

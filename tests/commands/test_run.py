@@ -66,6 +66,15 @@ def test_data_that_cannot_be_used_are_named_and_no_directory_is_left(refused, tm
     assert not output.exists()
 
 
+def test_a_refused_run_without_an_output_leaves_nothing_but_the_runs_before_it(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    refused("run", "mnist_cnn", "--data", "nowhere")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "runs" / "mnist_cnn" / "earlier").mkdir(parents=True)
+    refused("run", "mnist_cnn", "--data", "nowhere")
+    assert [path.name for path in (tmp_path / "runs" / "mnist_cnn").iterdir()] == ["earlier"]
+
+
 @pytest.mark.parametrize(
     ("flags", "messages"),
     [
