@@ -199,7 +199,9 @@ def answering(data: str) -> dict:
         model = transfer.joined(
             [encoders.copied(base.model)], transfer.head(base.model.output_shape[-1], 2, dropout=0.1)
         )
-        export.export(Path(folder, "servable"), model, prepare, ("negative", "positive"), input_name="texts")
+        export.export(
+            Path(folder, "servable"), model, prepare, ("negative", "positive"), signature=export.of_strings("texts")
+        )
         sides = {
             f"KerasHub, padded to {PADDED}": lambda some: padded(tf.constant(some)).numpy(),
             "KerasHub, padded to the longest": lambda some: as_long(tf.constant(some)).numpy(),

@@ -105,7 +105,7 @@ def ours(data: str, settings: str, precision: str) -> dict:
         groups = _next_item.groups(config, config.learning_rate, model)
         for optimizer, variables in groups:
             optimizer.build(variables)
-        steps = Steps(model, groups, parts.loss, {}, tf.distribute.get_strategy())
+        steps = Steps(model, groups, _next_item.loss, {}, tf.distribute.get_strategy())
         iterator = iter(batches.training(parts.train, parts.prepare, parts.plan))
         steps.train(iterator, max(parts.plan.steps_per_epoch // 8, 1))
         begun = time.perf_counter()
@@ -146,7 +146,7 @@ def ranking(data: str) -> dict:
         some = [names[history[k]] for k in range(len(history))]
         loaded_again(some[:512])
         begun = time.perf_counter()
-        lists = _ranking.positions(loaded_again(some).items, item_ids)
+        lists = histories.positions(loaded_again(some).items, item_ids)
         measures.estimates(measures.by_user(lists, test.labels))
     return {"seconds": time.perf_counter() - begun, "users": len(test), "items": len(item_ids)}
 

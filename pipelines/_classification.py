@@ -19,11 +19,12 @@ from kerasuite.pipelines._answers import Answered, Answers, Asked
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
     from kerasuite.evaluation.classification import Scores
     from kerasuite.evaluation.report import Section
     from kerasuite.serving.export import RawPreparation
-    from kerasuite.serving.predictor import Predictor
+    from kerasuite.serving.predictor import Predictor, Raw
     from kerasuite.training.fit import Fitted
 
 
@@ -32,10 +33,11 @@ class Rows:
     """What the rows of a pipeline are, images or texts, and what can be done with any of them.
 
     Args:
-        plural: as sentences call them, and the name of the SavedModel's input.
+        plural: as sentences call them, and the name of the SavedModel's input, if it has one alone.
         serving_input: the argument of its signature, as Python.
         read: what `evaluate --data` names, for the given classes: examples, skipped inputs, notes.
         raw: the raw inputs of examples, as they are served.
+        signature: of the SavedModel, where it has several inputs.
         answers: what a model in Python says of examples, float32 (rows, classes).
         shown: what a person looks at: `thumbnails`, small pictures of examples, or `texts`, themselves.
     """
@@ -43,9 +45,10 @@ class Rows:
     plural: str
     serving_input: str
     read: Callable[[Sequence[str], Sequence[str]], tuple[Examples, Sequence[Skipped], Sequence[str]]]
-    raw: Callable[[Examples], Iterable[bytes]]
+    raw: Callable[[Examples], Iterable[Raw]]
     answers: Callable[[keras.Model, Examples], np.ndarray]
     shown: tuple[Literal["thumbnails", "texts"], Callable[[Examples], Sequence]]
+    signature: Sequence[tf.TensorSpec] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,14 @@ def finish(
     test, names = splits.test, splits.train.class_names
     with run_directory.writing(run_dir / run_directory.MODEL) as path:
         fitted.model.save(path)
-    options = {"input_name": task.rows.plural, "multi_label": test.is_multi_label}
-    export.export(run_dir / run_directory.SERVABLE, fitted.model, task.prepare, names, **options)
+    signature = task.rows.signature or export.of_strings(task.rows.plural)
+    servable = run_dir / run_directory.SERVABLE
+    export.export(servable, fitted.model, task.prepare, names, signature=signature, multi_label=test.is_multi_label)
     with run_directory.writing(run_dir / run_directory.SEEN) as path:
         np.savez(path, **duplicates.remembered(splits.train, splits.validation))
     scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir))
     in_python = task.rows.answers(fitted.model, test)
-    servable = export.compare(scores.probabilities, in_python, test.ids, multi_label=test.is_multi_label)
+    checked = export.compare(scores.probabilities, in_python, test.ids, multi_label=test.is_multi_label)
     sections = task.sections(fitted.model, scores, test, splits.train)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
     metrics = results.write(
@@ -143,7 +147,7 @@ def finish(
         facts={
             "pipeline": task.pipeline,
             "examples": splits.counts | _group_count(test),
-            "servable": servable,
+            "servable": checked,
             "seconds": seconds | {"total": sum(seconds.values())},
         },
         warnings=(*splits.warnings, *_few_groups(test)),
@@ -276,7 +280,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
 
 # What `predict` holds against exact arithmetic, where it is asked for faster.
 COMPARED = 32
-Chunks = Iterable[tuple[list[tuple[str, bytes]], list[Skipped]]]
+Chunks = Iterable[tuple[list[tuple[str, "Raw"]], list[Skipped]]]
 
 
 def predict(asked: Asked, chunks: Chunks) -> Answers:

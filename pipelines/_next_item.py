@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from kerasuite.data.interactions import Log
-    from kerasuite.data.item_ids import HistoryPreparation
     from kerasuite.data.lengths import LengthPlan
     from kerasuite.training.fit import Fitted
 
@@ -29,15 +29,26 @@ MOST_ITEMS_IN_LOSS, SAMPLED, SAMPLED_OF_FEW = 20_000, 4096, 256
 
 def read(config: config.Settings) -> Log:
     """The log that the settings name."""
-    from kerasuite.data import interactions, order_sample
-    from kerasuite.data.log_tables import LogColumns
+    from kerasuite.data import order_sample
 
     if order_sample.NAME in config.data:
         if len(config.data) > 1:
             raise InputError(f"--data {order_sample.NAME} does not go with others.")
         return order_sample.log()
-    columns = LogColumns(config.user_column, config.item_column, config.time_column, config.rating_column)
-    return interactions.read(config.data, columns, rating_range=config.rating_range)
+    return read_log(config.data, asdict(config))
+
+
+def read_log(names: Sequence[str], settings: Mapping[str, Any], *, may_ask: bool = False) -> Log:
+    """The logs of these names, in the columns that a run's settings name.
+
+    Args:
+        may_ask: a row may have no rating, NaN.
+    """
+    from kerasuite.data import interactions
+    from kerasuite.data.log_tables import LogColumns
+
+    columns = LogColumns(*(settings[f"{what}_column"] for what in ("user", "item", "time", "rating")))
+    return interactions.read(names, columns, rating_range=settings["rating_range"], may_ask=may_ask)
 
 
 def size_note(log: Log) -> str:
@@ -62,19 +73,24 @@ def num_negatives(config: config.Settings, num_items: int) -> int | None:
 
 
 class TrainingParts(NamedTuple):
-    """What a training is made of: the rows with their preparation and plan, the same of validation, and the model."""
+    """What a training is made of: the rows with their preparation and plan, the same of validation, and the model,
+    whose outputs are each row's loss and one measure of it, named here; validation's mean of `monitor` chooses the
+    epoch."""
 
     train: Examples
     validation: Examples
-    prepare: HistoryPreparation
+    prepare: Any
     plan: LengthPlan
     held_out: LengthPlan
     build: Callable[[], keras.Model]
-    loss: Callable
+    measure: str
+    monitor: str
 
 
 def training_parts(config: config.Settings, train: Examples, validation: Examples, replicas: int) -> TrainingParts:
-    """Every user with two items or more to train on, and some of validation's to choose the epoch by.
+    """All items of users with two or more to train on, and some of validation's users to choose the epoch by.
+
+    A history that is longer than the model reads is trained on in pieces.
 
     Raises:
         InputError: there is no user with two items.
@@ -87,8 +103,11 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
     num_items = len(train.class_names)
     rng = np.random.default_rng([config.seed, 1])
     some = np.sort(rng.permutation(len(validation))[: config.validation_users])
-    train, validation = histories.whole(train), histories.whole(validation.take(some))
-    train = train.take(np.flatnonzero(train.inputs[histories.HISTORY].lengths >= 2))
+    validation = histories.whole(validation.take(some))
+    # One more is read than the model sees: the item to be foreseen.
+    parts, rows = histories.pieces(histories.sequences(train), config.max_length + 1, overlap=1)
+    train = replace(train.take(rows), inputs={histories.HISTORY: parts}, facts={})
+    train = train.take(np.flatnonzero(parts.lengths >= 2))
     if not len(train):
         raise InputError("No user has two items to train on. Look at --user-column, or pass another --split.")
 
@@ -115,28 +134,30 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
     return TrainingParts(
         train,
         validation,
-        # One more is read than the model sees: the item to be foreseen.
         HistoryPreparation(train.class_names, config.max_length + 1),
         plan(train, config.batch_tokens, True, weights),
         plan(validation, 4096, False),
         build,
-        lambda y, outputs: outputs[:, 0],
+        measure="ndcg@10",
+        monitor="ndcg@10",
     )
 
 
-def fit(
-    config: config.Settings, train: Examples, validation: Examples, run_dir: Path, strategy: tf.distribute.Strategy
-) -> Fitted:
-    """Train, and choose the epoch by the lists for validation's users."""
+def loss(y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+    """Each row's loss, from what the model in training gives."""
+    return outputs[:, 0]
+
+
+def fit(config: config.Settings, parts: TrainingParts, run_dir: Path, strategy: tf.distribute.Strategy) -> Fitted:
+    """Train, and choose the epoch by validation's users."""
     import keras
 
     from kerasuite.data import batches
     from kerasuite.training import fit, optimizers, precision
 
-    parts = training_parts(config, train, validation, strategy.num_replicas_in_sync)
     training = batches.starting_at(parts.train, parts.prepare, parts.plan)
     arithmetic = run_directory.remember(
-        run_dir, "precision", lambda: precision.choose(config.precision, parts.build, training, parts.loss)
+        run_dir, "precision", lambda: precision.choose(config.precision, parts.build, training, loss)
     )
     rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * parts.plan.steps_per_epoch)
     keras.utils.set_random_seed(config.seed)
@@ -144,9 +165,9 @@ def fit(
         parts.build,
         training,
         batches.training(parts.validation, parts.prepare, parts.held_out, epochs=1),
-        loss=parts.loss,
-        held_out_measures={"ndcg@10": lambda y, outputs: outputs[:, 1]},
-        monitor="ndcg@10",
+        loss=loss,
+        held_out_measures={parts.measure: lambda y, outputs: outputs[:, 1]},
+        monitor=parts.monitor,
         optimizers=partial(groups, config, rate),
         epochs=config.epochs,
         steps_per_epoch=parts.plan.steps_per_epoch,
@@ -159,15 +180,17 @@ def fit(
 
 
 def groups(config: config.Settings, rate: Any, model: keras.Model) -> list[tuple[Any, list[Any]]]:
-    """(optimizer, variables) of the table of items, of which a step touches some rows, and of all else."""
+    """(optimizer, variables) of the tables of items and users, of which a step touches some rows, and of all else."""
+    from kerasuite.models.pointwise import USERS
     from kerasuite.models.recommender import ITEMS
     from kerasuite.training import optimizers
     from kerasuite.training.fused_adam import RowwiseAdamW
 
-    table = [variable for variable in model.trainable_variables if f"{ITEMS}/" in variable.path]
-    rest = [variable for variable in model.trainable_variables if f"{ITEMS}/" not in variable.path]
+    is_table = lambda variable: bool({ITEMS, USERS} & set(variable.path.split("/")))  # noqa: E731
+    tables = [variable for variable in model.trainable_variables if is_table(variable)]
+    rest = [variable for variable in model.trainable_variables if not is_table(variable)]
     adam = optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay)
-    return [(adam, rest), (RowwiseAdamW(rate), table)]
+    return [(adam, rest), (RowwiseAdamW(rate), tables)]
 
 
 def _foreseen(config: config.Settings, examples: Examples) -> np.ndarray:

@@ -151,7 +151,7 @@ def rankings(
     made_up = order_sample.NAME in config.data
     return Rankings(
         targets=examples.labels,
-        lists=positions(served, examples.class_names),
+        lists=histories.positions(served, examples.class_names),
         baselines={name: lists(history, ranking.LONGEST) for name, lists in fitted.items()},
         best_baseline=best,
         ids=examples.ids,
@@ -180,14 +180,6 @@ def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> 
     history, item_ids = examples.inputs[histories.HISTORY], np.array(examples.class_names)
     recommender = Recommender(run_dir / run_directory.SERVABLE)
     return recommender(item_ids[history[row]] for row in range(len(history)))
-
-
-def positions(items: np.ndarray, item_ids: tuple[str, ...]) -> np.ndarray:
-    """Item ids (rows, k) to their places in the catalogue; -1 where there is none."""
-    order = np.argsort(item_ids)
-    names = np.asarray(item_ids)[order]
-    place = np.minimum(np.searchsorted(names, items), len(names) - 1)
-    return np.where(names[place] == items, order[place], -1)
 
 
 def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:

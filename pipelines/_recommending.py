@@ -1,4 +1,4 @@
-"""What a finished recommender is asked later: lists for histories, and a report on another log."""
+"""A recommender of the next item: its lists for histories, and its report on another log; the rest by name."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _ranking
+from kerasuite.pipelines import _next_item, _ranking
 from kerasuite.pipelines._answers import Answered, Answers, Asked
+from kerasuite.pipelines._next_item import training_parts
+from kerasuite.pipelines._ranking import finish
+
+__all__ = ["evaluate", "finish", "predict", "training_parts"]
+
+if TYPE_CHECKING:
+    from kerasuite.data.interactions import Log
 
 CHUNK = 1024
 _UNKNOWN = "(not in the catalogue)"
@@ -66,21 +73,18 @@ def _logged(asked: Asked) -> Iterator[tuple[str, np.ndarray]]:
     """The history of each user of logs."""
     if not asked.files:
         return
-    log = _read(asked.files, asked.settings)
+    log = _next_item.read_log(asked.files, asked.settings)
+    _warn(log)
     ends = np.flatnonzero(np.append(log.users[1:] != log.users[:-1], True)) + 1
     for start, end in zip([0, *ends[:-1]], ends):
         yield str(log.user_ids[log.users[start]]), log.item_ids[log.items[start:end]]
 
 
-def _read(names: Sequence[str], settings: dict[str, Any]):
+def _warn(log: Log) -> None:
     from kerasuite.data import interactions
-    from kerasuite.data.log_tables import LogColumns
 
-    columns = LogColumns(*(settings[f"{what}_column"] for what in ("user", "item", "time", "rating")))
-    log = interactions.read(names, columns, rating_range=settings["rating_range"])
     for sentence in interactions.skipped_sentence(log):
         print(f"Warning: {sentence}", file=sys.stderr)
-    return log
 
 
 def evaluate(
@@ -94,7 +98,8 @@ def evaluate(
     from kerasuite.data import histories
 
     began = time.monotonic()
-    log = _read(data, asdict(settings))
+    log = _next_item.read_log(data, asdict(settings))
+    _warn(log)
     examples, notes = histories.last_items(log)
     known = _in_catalogue(examples, splits.train.class_names)
     counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
@@ -119,9 +124,9 @@ def evaluate(
 def _in_catalogue(examples: Examples, item_ids: tuple[str, ...]) -> Examples:
     """The examples in terms of the run's items, with one more that stands for all others; histories without those."""
     from kerasuite.contracts import Ragged
-    from kerasuite.data.histories import HISTORY
+    from kerasuite.data.histories import HISTORY, positions
 
-    place = _ranking.positions(np.array(examples.class_names), item_ids)
+    place = positions(examples.class_names, item_ids)
     history = examples.inputs[HISTORY]
     items = place[history.values]
     rows = np.repeat(np.arange(len(history)), history.lengths)[items >= 0]

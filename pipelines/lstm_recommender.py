@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _next_item, _ranking, _recommending
-from kerasuite.pipelines._recommending import predict
+from kerasuite.pipelines import _likes, _next_item, _recommending
+from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.ranges import Count, NonNegative, Positive, Share, at_least
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
+POINTWISE = "pointwise"
 # Settings for seconds, on a log that is made up, of which the best answer is known.
 SAMPLE = {"data": ("order_sample",), "epochs": 30, "learning_rate": 5e-3, "patience": 30, "precision": "float32"}
 
@@ -56,8 +58,11 @@ class Config(config.Settings):
     split: Literal["last", "time"] = "last"
     """last: each user's last item is the test's, the one before it validation's. time: the first item that a user has
     after a moment, foreseen from what was before it; nothing after that moment is trained on."""
-    model: Literal["lstm", "gru", "bidirectional", "transformer"] = "lstm"
-    """What reads the history. bidirectional reads it both ways, and is trained on its last item."""
+    model: Literal["lstm", "gru", "bidirectional", "transformer", "pointwise"] = "lstm"
+    """What reads the history. bidirectional reads it both ways, and is trained on its last item. pointwise asks another
+    question: will this user like this item? It learns from ratings."""
+    like_from: float | None = None
+    """Of pointwise: the rating from which on an item is liked; the mean of the training ratings if not given."""
     dim: Annotated[int, at_least(2)] = 64
     """Width of the items' vectors, and of all layers."""
     num_layers: Count = 1
@@ -100,7 +105,7 @@ class Config(config.Settings):
 
 def load(config: Config) -> Splits:
     """Read the log, name what cannot be used, and part it into what is trained on and what is to be foreseen."""
-    from kerasuite.data import histories, interactions
+    from kerasuite.data import histories, interactions, likes
 
     log = _next_item.read(config)
     if not config.repeat_items:
@@ -113,6 +118,8 @@ def load(config: Config) -> Splits:
         test_fraction=config.test_fraction,
     )
     notes = (*log.notes, *parts.notes, _next_item.size_note(log))
+    if config.model == POINTWISE:
+        notes += (likes.like_from(parts.train, config.like_from)[1],)
     warnings = tuple(interactions.skipped_sentence(log))
     return Splits(parts.train, parts.validation, parts.test, log.skipped, notes, warnings)
 
@@ -121,14 +128,15 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     """Fit the model; goes on from the run directory's checkpoint if there is one."""
     strategy = devices.strategy(config.devices)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
-    return _next_item.fit(config, train, validation, run_dir, strategy)
+    parts = _how(config).training_parts(config, train, validation, strategy.num_replicas_in_sync)
+    return _next_item.fit(config, parts, run_dir, strategy)
 
 
 def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
-    """Export, ask the export for a list for every test user, and write the report; metrics.json comes last."""
-    return _ranking.finish(config, fitted, splits, run_dir, seconds)
+    """Export, ask the export about every test user, and write the report; metrics.json comes last."""
+    return _how(config).finish(config, fitted, splits, run_dir, seconds)
 
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
@@ -148,7 +156,17 @@ def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -
     """The report of a finished run on another log."""
     splits = load(config)
     run_directory.require_same(run_dir, "data", splits.fingerprint())
-    return _recommending.evaluate(config, splits, run_dir, data, folder)
+    return _how(config).evaluate(config, splits, run_dir, data, folder)
+
+
+def predict(asked: Asked) -> Answers:
+    """Lists for histories and the users of logs; of pointwise, likes of the rows that have no rating."""
+    return (_likes if asked.settings["model"] == POINTWISE else _recommending).predict(asked)
+
+
+def _how(config: Config) -> ModuleType:
+    """What fits, scores and asks the model."""
+    return _likes if config.model == POINTWISE else _recommending
 
 
 if __name__ == "__main__":

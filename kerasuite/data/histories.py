@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from kerasuite.contracts import Examples, Ragged
 from kerasuite.data.interactions import Log
 from kerasuite.errors import InputError
 
-HISTORY, TIMES = "history", "times"
+HISTORY, TIMES, RATINGS = "history", "times", "ratings"
 Kind = Literal["last", "time"]
 
 
@@ -114,14 +115,22 @@ def _first_after(log: Log, start: float, end: float) -> tuple[np.ndarray, int]:
 
 
 def _examples(log: Log, rows: np.ndarray) -> Examples:
-    """One example a user: of some of their interactions the last is the label, those before it the history."""
+    """One example a user: of some of their interactions the last is the label, those before it the history.
+
+    Facts are the times and the ratings of all of these, the label's last.
+    """
     users, items = log.users[rows], log.items[rows]
     starts = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]])) if len(users) else np.array([], int)
     ends = np.append(starts[1:], len(users))
     is_history = np.ones(len(users), bool)
     is_history[ends - 1] = False
     offsets = np.concatenate([[0], np.cumsum(ends - starts - 1)])
-    facts = {} if log.times is None else {TIMES: Ragged(log.times[rows], np.append(starts, len(users)))}
+    known = {TIMES: log.times, RATINGS: log.ratings}
+    facts = {
+        name: Ragged(column[rows], np.append(starts, len(users)))
+        for name, column in known.items()
+        if column is not None
+    }
     return Examples(
         {HISTORY: Ragged(items[is_history], offsets)},
         items[ends - 1],
@@ -156,3 +165,40 @@ def sequences(examples: Examples) -> Ragged:
 def whole(examples: Examples) -> Examples:
     """Examples whose histories end with their label: what a model that foresees every item is trained on."""
     return replace(examples, inputs={HISTORY: sequences(examples)})
+
+
+def pieces(column: Ragged, longest: int, overlap: int) -> tuple[Ragged, np.ndarray]:
+    """Rows that are too long in several pieces, counted from their ends; the row that each is of.
+
+    Args:
+        longest: values of a piece at most, more than the overlap.
+        overlap: values that a piece has in common with the one before it.
+
+    Example:
+        >>> parts, rows = pieces(Ragged.of([[1, 2, 3, 4, 5], [6]]), 3, 1)
+        >>> [part.tolist() for part in parts], rows.tolist()
+        ([[3, 4, 5], [1, 2, 3], [6]], [0, 0, 1])
+    """
+    step = longest - overlap
+    numbers = np.maximum(-(-(column.lengths - overlap) // step), 1)
+    rows = np.repeat(np.arange(len(column)), numbers)
+    # Of a row's pieces the last comes first.
+    number = np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+    ends = column.offsets[1:][rows] - number * step
+    starts = np.maximum(ends - longest, column.offsets[:-1][rows])
+    offsets = np.concatenate([[0], np.cumsum(ends - starts)])
+    places = np.repeat(starts - offsets[:-1], ends - starts) + np.arange(offsets[-1])
+    return Ragged(column.values[places], offsets), rows
+
+
+def positions(ids: Sequence[str] | np.ndarray, among: Sequence[str] | np.ndarray) -> np.ndarray:
+    """Where each id, of any shape, stands among others; -1 where it does not.
+
+    Example:
+        >>> positions(["b", "x"], ["c", "b", "a"]).tolist()
+        [1, -1]
+    """
+    ids, among = np.asarray(ids), np.asarray(among)
+    order = np.argsort(among)
+    place = order[np.minimum(np.searchsorted(among, ids, sorter=order), len(among) - 1)]
+    return np.where(among[place] == ids, place, -1)

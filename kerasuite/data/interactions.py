@@ -70,12 +70,19 @@ def _left(ids: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ids[there], (np.cumsum(there) - 1).astype(np.int32)[codes]
 
 
-def read(names: Sequence[str], columns: LogColumns, *, rating_range: tuple[float, float] | None = None) -> Log:
+def read(
+    names: Sequence[str],
+    columns: LogColumns,
+    *,
+    rating_range: tuple[float, float] | None = None,
+    may_ask: bool = False,
+) -> Log:
     """Read what `--data` names: a log's rows, each of a user and an item, perhaps with a time and a rating.
 
     Args:
         columns: what the columns are called; guessed, and said, where it is not given.
         rating_range: the least and the greatest rating there can be; rows outside are skipped, and named.
+        may_ask: a row may have no rating, which is to be foreseen: NaN.
 
     Raises:
         InputError: it cannot be used; says why, and what can be done.
@@ -88,13 +95,13 @@ def read(names: Sequence[str], columns: LogColumns, *, rating_range: tuple[float
             raise InputError(f"{without} has no column of the {what}, which others of the files have.")
     rows = pl.concat([table.frame for table in tables])
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
-    kept, skipped, number = _usable(rows, names[0], rating_range)
+    kept, skipped, number = _usable(rows, names[0], rating_range, may_ask)
     kept, duplicates = _each_once(kept)
     notes += tuple(duplicates)
     user_ids, users = _coded(kept[USER])
     item_ids, items = _coded(kept[ITEM])
     times = kept[TIME].to_numpy() if TIME in kept.columns else None
-    ratings = kept[RATING].cast(pl.Float32).to_numpy() if RATING in kept.columns else None
+    ratings = kept[RATING].cast(pl.Float32).fill_null(np.nan).to_numpy() if RATING in kept.columns else None
     order, said = _order(users, times)
     return Log(
         users[order],
@@ -110,7 +117,7 @@ def read(names: Sequence[str], columns: LogColumns, *, rating_range: tuple[float
 
 
 def _usable(
-    rows: pl.DataFrame, name: str, rating_range: tuple[float, float] | None
+    rows: pl.DataFrame, name: str, rating_range: tuple[float, float] | None, may_ask: bool
 ) -> tuple[pl.DataFrame, tuple[Skipped, ...], int]:
     """The rows that can be used, with times and ratings as numbers; the others by name; how many these are."""
     reason = pl.when(pl.col(USER) == "").then(pl.lit("no user")).when(pl.col(ITEM) == "").then(pl.lit("no item"))
@@ -120,8 +127,10 @@ def _usable(
         reason = reason.when(pl.col("_time").is_null()).then(pl.format("time {} is neither a number nor a date", TIME))
     if RATING in rows.columns:
         numbers[RATING] = rows[RATING].cast(pl.Float64, strict=False)
-        outside = ~pl.col("_rating").is_finite()
-        reason = reason.when(pl.col("_rating").is_null() | outside).then(pl.format("rating {} is no number", RATING))
+        is_number = pl.col("_rating").is_finite().fill_null(False)
+        if may_ask:
+            is_number |= pl.col(RATING) == ""
+        reason = reason.when(~is_number).then(pl.format("rating {} is no number", RATING))
         if rating_range:
             low, high = rating_range
             beyond = ~pl.col("_rating").is_between(low, high)

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 # Each registers its layers or functions, by which Keras finds them again.
-from kerasuite.models import gelu, hub, next_item, transformer  # noqa: F401
+from kerasuite.models import gelu, hub, next_item, pointwise, transformer  # noqa: F401
 
 
 def load(path: Path) -> keras.Model:

@@ -22,8 +22,13 @@ FAR = 1e-3
 class RawPreparation(Protocol):
     """A preparation that can be traced into a SavedModel."""
 
-    def serve_batch(self, raw: tf.Tensor) -> tf.Tensor:
-        """Raw inputs (batch,) to what the model takes."""
+    def serve_batch(self, *raw: tf.Tensor) -> tf.Tensor:
+        """Raw inputs, each (batch, ...), to what the model takes."""
+
+
+def of_strings(name: str) -> tuple[tf.TensorSpec]:
+    """The signature of a model whose one input are strings: texts, or the bytes of files."""
+    return (tf.TensorSpec([None], tf.string, name=name),)
 
 
 class Servable(tf.Module):
@@ -34,18 +39,18 @@ class Servable(tf.Module):
         model: keras.Model,
         prepare: RawPreparation,
         class_names: Sequence[str],
-        input_name: str,
+        signature: Sequence[tf.TensorSpec],
         multi_label: bool = False,
     ):
         super().__init__(name="servable")
         self._multi_label = multi_label
         self.model, self.prepare = model, prepare
         self.class_names = tf.constant(list(class_names))
-        self.serve = tf.function(self._serve, input_signature=[tf.TensorSpec([None], tf.string, name=input_name)])
+        self.serve = tf.function(self._serve, input_signature=list(signature))
         self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[])
 
-    def _serve(self, raw):
-        logits = self.model(self.prepare.serve_batch(raw), training=False)
+    def _serve(self, *raw):
+        logits = self.model(self.prepare.serve_batch(*raw), training=False)
         if self._multi_label:
             probabilities = tf.nn.sigmoid(logits)
             is_of_class = probabilities >= 0.5
@@ -70,15 +75,15 @@ def export(
     prepare: RawPreparation,
     class_names: Sequence[str],
     *,
-    input_name: str,
+    signature: Sequence[tf.TensorSpec],
     multi_label: bool = False,
 ) -> None:
     """Write the SavedModel, whole or not at all.
 
-    Signatures: `serving_default`, raw inputs (batch,) to label, probability and probabilities, or where a row may be of
-    several classes to labels (their names, with | between them), is_of_class and probabilities; `class_names`.
+    Signatures: `serving_default`, raw inputs (batch, ...) to label, probability and probabilities, or where a row may
+    be of several classes to labels (their names, with | between them), is_of_class and probabilities; `class_names`.
     """
-    servable = Servable(model, prepare, class_names, input_name, multi_label)
+    servable = Servable(model, prepare, class_names, signature, multi_label)
     signatures = {"serving_default": servable.serve, "class_names": servable.classes}
     with run_directory.writing(path) as temporary:
         tf.saved_model.save(servable, str(temporary), signatures=signatures)

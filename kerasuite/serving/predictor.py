@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,16 @@ from kerasuite.errors import InputError
 MOST_BYTES = 2**26
 # Texts are sorted by length so many at a time; a batch of them has about so many bytes, padding counted.
 TEXTS, WINDOW, TEXT_BYTES = "texts", 4096, 2**14
+
+
+Raw = bytes | Mapping[str, Any]
+
+
+def _column(values: list[Any], spec: tf.TensorSpec) -> tf.Tensor:
+    """A tensor of one value a row, or of a list a row, filled up to the longest."""
+    if spec.shape.rank == 1:
+        return tf.constant(values, spec.dtype)
+    return tf.ragged.constant(values, spec.dtype, ragged_rank=1).to_tensor(shape=[len(values), None])
 
 
 class Predictor:
@@ -44,17 +54,20 @@ class Predictor:
         if "class_names" not in signatures:
             raise InputError(f"{path} has no signature class_names; expected the servable/ of a finished run.")
         self._serve = signatures["serving_default"]
-        (self._input_name,) = self._serve.structured_input_signature[1]
+        self._inputs = tuple(self._serve.structured_input_signature[1])
         self._faster = frozen.of_function(self._serve, precision) if precision != "float32" else None
         self.class_names = tuple(name.decode() for name in signatures["class_names"]()["class_names"].numpy())
 
-    def probabilities(self, raw: Iterable[bytes], batch_size: int = 256) -> np.ndarray:
-        """Probabilities of each class for raw inputs, bytes of image files or texts: float32 (n, classes), in order."""
-        batches = self._texts(iter(raw)) if self._input_name == TEXTS else self._batches(iter(raw), batch_size)
+    def probabilities(self, raw: Iterable[Raw], batch_size: int = 256) -> np.ndarray:
+        """Probabilities of each class for raw inputs, bytes of image files or texts: float32 (n, classes), in order.
+
+        Where the model has several inputs, a row has a value for each, by name; lists may be of unlike lengths.
+        """
+        batches = self._texts(iter(raw)) if self._inputs == (TEXTS,) else self._batches(iter(raw), batch_size)
         parts = list(batches)
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
 
-    def _batches(self, raw: Iterator[bytes], batch_size: int) -> Iterator[np.ndarray]:
+    def _batches(self, raw: Iterator[Raw], batch_size: int) -> Iterator[np.ndarray]:
         batch, size = [], 0
         for item in raw:
             batch.append(item)
@@ -76,14 +89,19 @@ class Predictor:
                 answers[some] = self._answer([window[row] for row in some])
             yield answers
 
-    def _answer(self, batch: list[bytes]) -> np.ndarray:
-        raw = tf.constant(batch)
-        answers = self._faster(raw) if self._faster else self._serve(**{self._input_name: raw})
+    def _answer(self, batch: Sequence[Raw]) -> np.ndarray:
+        answers = self._faster(tf.constant(batch)) if self._faster else self._serve(**self._tensors(batch))
         return answers["probabilities"].numpy()
+
+    def _tensors(self, batch: Sequence[Raw]) -> dict[str, tf.Tensor]:
+        if len(self._inputs) == 1:
+            return {self._inputs[0]: tf.constant(batch)}
+        specs = self._serve.structured_input_signature[1]
+        return {name: _column([row[name] for row in batch], specs[name]) for name in self._inputs}
 
     def difference(self, raw: Sequence[bytes]) -> float:
         """How far the probabilities of these inputs lie from those in float32, at most."""
-        exact = self._serve(**{self._input_name: tf.constant(raw)})["probabilities"].numpy()
+        exact = self._serve(**self._tensors(raw))["probabilities"].numpy()
         return float(np.abs(self._answer(raw) - exact).max())
 
     @property

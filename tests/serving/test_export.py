@@ -21,7 +21,7 @@ def servable(tmp_path_factory):
     keras.utils.set_random_seed(0)
     model = cnn.build((8, 8), 1, 3, filters=(4, 8), batch_norm=True, dropout=0.5)
     path = tmp_path_factory.mktemp("export") / "servable"
-    export.export(path, model, ImagePreparation((8, 8), 1), NAMES, input_name="images")
+    export.export(path, model, ImagePreparation((8, 8), 1), NAMES, signature=export.of_strings("images"))
     return path, model
 
 
@@ -114,7 +114,13 @@ def test_an_export_that_fails_leaves_nothing(servable, tmp_path, monkeypatch):
 
     monkeypatch.setattr(tf.saved_model, "save", fail)
     with pytest.raises(RuntimeError, match="cut"):
-        export.export(tmp_path / "servable", servable[1], ImagePreparation((8, 8), 1), NAMES, input_name="images")
+        export.export(
+            tmp_path / "servable",
+            servable[1],
+            ImagePreparation((8, 8), 1),
+            NAMES,
+            signature=export.of_strings("images"),
+        )
     assert [*tmp_path.iterdir()] == []
 
 
