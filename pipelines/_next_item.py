@@ -100,14 +100,9 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
     from kerasuite.data.lengths import LengthPlan
     from kerasuite.models import next_item, recommender
 
-    num_items = len(train.class_names)
-    rng = np.random.default_rng([config.seed, 1])
-    some = np.sort(rng.permutation(len(validation))[: config.validation_users])
-    validation = histories.whole(validation.take(some))
-    # One more is read than the model sees: the item to be foreseen.
-    parts, rows = histories.pieces(histories.sequences(train), config.max_length + 1, overlap=1)
-    train = replace(train.take(rows), inputs={histories.HISTORY: parts}, facts={})
-    train = train.take(np.flatnonzero(parts.lengths >= 2))
+    num_items, users = len(train.class_names), user_ids(config, train)
+    some = np.random.default_rng([config.seed, 1]).permutation(len(validation))[: config.validation_users]
+    train, validation = _pieces(config, train), histories.whole(validation.take(np.sort(some)))
     if not len(train):
         raise InputError("No user has two items to train on. Look at --user-column, or pass another --split.")
 
@@ -123,6 +118,8 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
             num_heads=config.num_heads,
             dropout=config.dropout,
             longest=config.max_length,
+            num_users=len(users),
+            seed=config.seed,
         )
         drawn = num_negatives(config, num_items)
         return next_item.trainer(
@@ -132,15 +129,40 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
     # A row counts as many items as are foreseen of it.
     weights = np.ones(len(train)) if config.model == "bidirectional" else _foreseen(config, train)
     return TrainingParts(
-        train,
-        validation,
-        HistoryPreparation(train.class_names, config.max_length + 1),
+        of_users(train, users),
+        of_users(validation, users),
+        HistoryPreparation(train.class_names, config.max_length + 1, users),
         plan(train, config.batch_tokens, True, weights),
         plan(validation, 4096, False),
         build,
         measure="ndcg@10",
         monitor="ndcg@10",
     )
+
+
+def _pieces(config: config.Settings, train: Examples) -> Examples:
+    """All items of each user who has two, in as many rows as it takes."""
+    from kerasuite.data import histories
+
+    # One more is read than the model sees: the item to be foreseen.
+    parts, rows = histories.pieces(histories.sequences(train), config.max_length + 1, overlap=1)
+    found = replace(train.take(rows), inputs={histories.HISTORY: parts}, facts={})
+    return found.take(np.flatnonzero(parts.lengths >= 2))
+
+
+def user_ids(config: config.Settings, train: Examples) -> np.ndarray | tuple[()]:
+    """The users that the model has a vector of."""
+    return np.asarray(train.ids) if config.user_embedding else ()
+
+
+def of_users(examples: Examples, users: Sequence[str]) -> Examples:
+    """Histories with their user's number before them, where the model knows users."""
+    from kerasuite.data.histories import HISTORY, behind, positions
+
+    if not len(users):
+        return examples
+    numbers = positions(examples.ids, users) + 1
+    return replace(examples, inputs={HISTORY: behind(numbers, examples.inputs[HISTORY])})
 
 
 def loss(y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
@@ -181,8 +203,7 @@ def fit(config: config.Settings, parts: TrainingParts, run_dir: Path, strategy: 
 
 def groups(config: config.Settings, rate: Any, model: keras.Model) -> list[tuple[Any, list[Any]]]:
     """(optimizer, variables) of the tables of items and users, of which a step touches some rows, and of all else."""
-    from kerasuite.models.pointwise import USERS
-    from kerasuite.models.recommender import ITEMS
+    from kerasuite.models.recommender import ITEMS, USERS
     from kerasuite.training import optimizers
     from kerasuite.training.fused_adam import RowwiseAdamW
 

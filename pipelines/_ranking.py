@@ -13,6 +13,7 @@ import numpy as np
 from kerasuite import config, run_directory
 from kerasuite.config import command
 from kerasuite.contracts import Examples, Splits
+from kerasuite.pipelines import _next_item
 
 if TYPE_CHECKING:
     import keras
@@ -38,11 +39,11 @@ def items(config: config.Settings, item_ids: tuple[str, ...]) -> Items | None:
     return item_table.read(path, item_ids) if path else None
 
 
-def preparation(config: config.Settings, examples: Examples) -> HistoryPreparation:
-    """What makes numbers of item ids."""
+def preparation(config: config.Settings, train: Examples) -> HistoryPreparation:
+    """What makes numbers of the ids of items and users."""
     from kerasuite.data.item_ids import HistoryPreparation
 
-    return HistoryPreparation(examples.class_names, config.max_length)
+    return HistoryPreparation(train.class_names, config.max_length, _next_item.user_ids(config, train))
 
 
 def finish(
@@ -68,7 +69,7 @@ def finish(
     serving.export(run_dir / run_directory.SERVABLE, servable)
 
     served = served_lists(config, run_dir, splits.test)
-    checked = serving.compare(served, in_python(config, scorer, prepare, splits.test, counts), splits.test.ids)
+    checked = serving.compare(served, in_python(config, scorer, splits), splits.test.ids)
     found = rankings(config, splits, splits.test, served.items, counts, known)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
     metrics = write(
@@ -92,18 +93,17 @@ def finish(
     return metrics
 
 
-def in_python(
-    config: config.Settings, scorer: keras.Model, prepare: HistoryPreparation, examples: Examples, counts: np.ndarray
-):
-    """What the model in Python recommends, as the export is held against it."""
+def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> Recommended:
+    """What the model in Python recommends to the users of the test, as the export is held against it."""
     from kerasuite.data import batches, histories
     from kerasuite.evaluation import ranking
     from kerasuite.serving.recommender import Recommended
 
-    history = examples.inputs[histories.HISTORY]
+    examples, history = splits.test, splits.test.inputs[histories.HISTORY]
+    rows_of_users = _next_item.of_users(examples, _next_item.user_ids(config, splits.train))
     items, scores = [], []
     start = 0
-    for x in batches.inference(examples, prepare, 512):
+    for x in batches.inference(rows_of_users, preparation(config, splits.train), 512):
         rows = np.arange(start, start + len(x))
         found = scorer(x, training=False).numpy()
         found = found if config.repeat_items else ranking.without(found, history[rows])
@@ -179,14 +179,14 @@ def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> 
 
     history, item_ids = examples.inputs[histories.HISTORY], np.array(examples.class_names)
     recommender = Recommender(run_dir / run_directory.SERVABLE)
-    return recommender(item_ids[history[row]] for row in range(len(history)))
+    return recommender((item_ids[history[row]] for row in range(len(history))), np.asarray(examples.ids).tolist())
 
 
 def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """Items with many interactions, and for each those whose vectors point most nearly the same way."""
-    from kerasuite.models.recommender import ITEMS
+    from kerasuite.models.recommender import table_of
 
-    vectors = scorer.get_layer(ITEMS).get_weights()[0][1:]
+    vectors = table_of(scorer).get_weights()[0][1:]
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     found = []
     for item in np.argsort(-counts, kind="stable")[:NEIGHBOURS_OF]:

@@ -45,7 +45,7 @@ def predict(asked: Asked) -> Answers:
         unknown = 0
         remaining = iter(every)
         while some := list(islice(remaining, CHUNK)):
-            found = recommender(history for _, history in some)
+            found = recommender((history for _, history in some), [user for user, _ in some])
             unknown += int(found.unknown.sum())
             rows = [
                 [name, rank, item, f"{score:.4f}", *([recommender.titles.get(item, "")] if recommender.titles else [])]

@@ -63,6 +63,8 @@ class Config(config.Settings):
     question: will this user like this item? It learns from ratings."""
     like_from: float | None = None
     """Of pointwise: the rating from which on an item is liked; the mean of the training ratings if not given."""
+    user_embedding: bool = False
+    """Learn a vector for each user too, which is added to what the history says; pointwise always does."""
     dim: Annotated[int, at_least(2)] = 64
     """Width of the items' vectors, and of all layers."""
     num_layers: Count = 1

@@ -191,6 +191,17 @@ def pieces(column: Ragged, longest: int, overlap: int) -> tuple[Ragged, np.ndarr
     return Ragged(column.values[places], offsets), rows
 
 
+def behind(numbers: np.ndarray, column: Ragged) -> Ragged:
+    """Each row with a number before its values.
+
+    Example:
+        >>> [row.tolist() for row in behind(np.array([7, 8]), Ragged.of([[1, 2], [3]]))]
+        [[7, 1, 2], [8, 3]]
+    """
+    values = np.insert(column.values, column.offsets[:-1], numbers)
+    return Ragged(values, column.offsets + np.arange(len(column.offsets)))
+
+
 def positions(ids: Sequence[str] | np.ndarray, among: Sequence[str] | np.ndarray) -> np.ndarray:
     """Where each id, of any shape, stands among others; -1 where it does not.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from kerasuite.contracts import Examples, Ragged
@@ -14,14 +16,16 @@ class HistoryPreparation(tf.Module):
     Args:
         item_ids: the catalogue, one string an item.
         max_length: items of a history at most, the last ones.
+        user_ids: if any, the user's number, from 1 or 0 for others, stands before the items; in rows of examples it is
+            the first value.
     """
 
-    def __init__(self, item_ids: tuple[str, ...], max_length: int):
+    def __init__(self, item_ids: Sequence[str], max_length: int, user_ids: Sequence[str] = ()):
         super().__init__(name="history_preparation")
         self.item_ids, self.max_length = tf.constant(list(item_ids)), max_length
-        numbers = tf.range(len(item_ids), dtype=tf.int32) + 1
-        # Tracked, so that it is exported.
-        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(self.item_ids, numbers), 0)
+        # Tracked, so that they are exported.
+        self.table = _table(self.item_ids)
+        self.users = _table(tf.constant(list(user_ids))) if len(user_ids) else None
 
     def is_encoded(self, examples: Examples) -> bool:
         """Histories of examples are numbers already."""
@@ -29,7 +33,9 @@ class HistoryPreparation(tf.Module):
 
     def collate(self, rows: tf.RaggedTensor) -> tf.Tensor:
         """Positions in the catalogue, int32 (batch, None), to int32 (batch, items)."""
-        return (rows[:, -self.max_length :] + 1).to_tensor()
+        if self.users is None:
+            return (rows[:, -self.max_length :] + 1).to_tensor()
+        return tf.concat([rows[:, :1], rows[:, 1:][:, -self.max_length :] + 1], 1).to_tensor()
 
     def serve_batch(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids as strings (batch, items), '' for none, to numbers of the known ones, and how many were not known.
@@ -44,3 +50,13 @@ class HistoryPreparation(tf.Module):
     def cut(self, numbers: tf.Tensor) -> tf.Tensor:
         """The last items of each row (batch, items), 0 behind shorter ones: int32 (batch, max_length at most)."""
         return tf.RaggedTensor.from_tensor(numbers, padding=0)[:, -self.max_length :].to_tensor()
+
+    def with_users(self, users: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        """Ids of users (batch,) as numbers before those of items: int32 (batch, 1 + items)."""
+        return tf.concat([self.users.lookup(tf.strings.strip(users))[:, None], numbers], 1)
+
+
+def _table(ids: tf.Tensor) -> tf.lookup.StaticHashTable:
+    """The number of each id, from 1; 0 of all others."""
+    numbers = tf.range(len(ids), dtype=tf.int32) + 1
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(ids, numbers), 0)

@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasuite.contracts import Examples, Ragged, RowIds
 from kerasuite.data.duplicates import DIGEST
-from kerasuite.data.histories import RATINGS, pieces, positions, sequences
+from kerasuite.data.histories import RATINGS, behind, pieces, positions, sequences
 from kerasuite.errors import InputError
 
 MARKS, RATES, USER, ITEMS = "marks", "rates", "user", "items"
@@ -115,7 +115,7 @@ class Known:
     def sequences(self, longest: int) -> Examples:
         """What is trained on: all of training's marks, so many a row at most, with their user's number before them."""
         marks, rows = pieces(self.train, longest, 0)
-        return Examples({MARKS: _numbered(marks, rows + 1)}, marks.values[marks.offsets[1:] - 1] > 0, rows, CLASS_NAMES)
+        return Examples({MARKS: behind(rows + 1, marks)}, marks.values[marks.offsets[1:] - 1] > 0, rows, CLASS_NAMES)
 
     def training_rows(self) -> Examples:
         """A row for each training rating: what was known before, and whether the item was liked."""
@@ -131,17 +131,11 @@ class Known:
         marks = _marks(examples, self.item_ids, self.least)
         ends = marks.offsets[1:] - 1
         numbers = positions(examples.ids, self.user_ids) + 1
-        inputs = {MARKS: _numbered(marks, numbers), RATES: self.counts.described(marks, trained_on=False)[ends]}
+        inputs = {MARKS: behind(numbers, marks), RATES: self.counts.described(marks, trained_on=False)[ends]}
         users, items = np.asarray(examples.ids), np.asarray(examples.class_names)[sequences(examples).values]
         ids = np.array([f"{user}: {item}" for user, item in zip(users, items[ends])])
         facts = {DIGEST: _digests(users, items[ends]), USER: users, ITEMS: Ragged(items, marks.offsets)}
         return Examples(inputs, marks.values[ends] > 0, ids, CLASS_NAMES, facts=facts)
-
-
-def _numbered(marks: Ragged, users: np.ndarray) -> Ragged:
-    """Each row of marks with its user's number before it."""
-    values = np.insert(marks.values, marks.offsets[:-1], users)
-    return Ragged(values.astype(np.int32), marks.offsets + np.arange(len(marks.offsets)))
 
 
 def _marks(examples: Examples, item_ids: np.ndarray, least: float) -> Ragged:

@@ -7,7 +7,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from kerasuite.models.recommender import ITEMS
+from kerasuite.models.recommender import USERS, table_of
 
 _NEVER = -1e9
 CUT = 10
@@ -24,6 +24,8 @@ def trainer(
 ) -> keras.Model:
     """The encoder with its loss: histories with their next item behind them, int32 (batch, items), to (batch, 2).
 
+    Where the encoder takes users, each row's first number is the user's.
+
     In training the first number is the mean loss of a history's items, each foreseen from those before it (or of the
     last alone, where the encoder has one state a history), and the second is 0. Else they are the loss of the last
     item among all items, and its normalised discounted gain in a list of ten.
@@ -36,9 +38,10 @@ def trainer(
     """
     ids = keras.Input((None,), dtype="int32", name="item_ids")
     states = encoder(ids[:, :-1])
+    items = ids[:, 1:] if _takes_users(encoder) else ids
     settings = {"last_alone": encoder.output_shape[1] == 1, "repeats": repeats}
-    layer = NextItemLoss(encoder.get_layer(ITEMS), loss, num_negatives, seed, **settings, name="loss")
-    return keras.Model(ids, layer(states, ids), name="trainer")
+    layer = NextItemLoss(table_of(encoder), loss, num_negatives, seed, **settings, name="loss")
+    return keras.Model(ids, layer(states, items), name="trainer")
 
 
 class NextItemLoss(keras.layers.Layer):
@@ -149,11 +152,19 @@ def last_of(ids: tf.Tensor) -> tf.Tensor:
 
 
 def scorer(trainer: keras.Model) -> keras.Model:
-    """The model to serve: item ids int32 (batch, items), 0 where padded, to scores of all items (batch, num_items)."""
+    """The model to serve: item ids int32 (batch, items), 0 where padded, to scores of all items (batch, num_items).
+
+    Where the encoder takes users, each row's first number is the user's.
+    """
     (encoder,) = (layer for layer in trainer.layers if isinstance(layer, keras.Model))
-    states = LastState(name="last_state")(encoder.output, encoder.input)
-    scores = encoder.get_layer(ITEMS)(states, reverse=True)
+    items = encoder.input[:, 1:] if _takes_users(encoder) else encoder.input
+    states = LastState(name="last_state")(encoder.output, items)
+    scores = table_of(encoder)(states, reverse=True)
     return keras.Model(encoder.input, scores[:, 1:], name="scorer")  # without padding's
+
+
+def _takes_users(encoder: keras.Model) -> bool:
+    return any(layer.name == USERS for layer in encoder.layers)
 
 
 @keras.saving.register_keras_serializable(package="kerasuite")

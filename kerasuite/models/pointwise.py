@@ -9,11 +9,7 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from kerasuite.models.recommender import ITEMS
-
-USERS = "users"
-# Share of users and items that are taken for unknown in training, so that one who is has a vector with a meaning.
-FORGOTTEN = 0.1
+from kerasuite.models.recommender import FORGOTTEN_ITEMS, FORGOTTEN_USERS, ITEMS, USERS, Forgetting
 
 
 def build(
@@ -24,7 +20,9 @@ def build(
     A mark's own sign is not looked at for its logit. An item numbered num_items + 1 is unknown.
     """
     rows = keras.Input((None,), dtype="int32", name="rows")
-    user, items, liked = Marks(num_items + 1, FORGOTTEN, seed, name="marks")(rows)
+    user = Forgetting(FORGOTTEN_USERS, 0, seed, name="forget_users")(rows[:, :1])
+    items = Forgetting(FORGOTTEN_ITEMS, num_items + 1, seed + 1, name="forget_items")(abs(rows[:, 1:]))
+    liked = keras.ops.cast(rows[:, 1:] > 0, "int32")
 
     def table(name: str, size: int) -> keras.layers.Embedding:
         return keras.layers.Embedding(size, dim, keras.initializers.RandomUniform(-0.05, 0.05), name=name)
@@ -57,39 +55,6 @@ def scorer(trainer: keras.Model) -> keras.Model:
     """The model to serve: rows to the logits of not liked and liked, (batch, 2), for each row's last item."""
     model = trainer.get_layer("pointwise")
     return keras.Model(model.input, LastLogits(name="last_logits")(model.output, model.input), name="scorer")
-
-
-@keras.saving.register_keras_serializable(package="kerasuite")
-class Marks(keras.layers.Layer):
-    """A row's user, items, and whether they were liked. In training some are made unknown: a user, or one item.
-
-    Args:
-        unknown: the number of an unknown item.
-        forgotten: share of what is made unknown.
-        seed: of that choice.
-    """
-
-    def __init__(self, unknown: int, forgotten: float, seed: int, **kwargs):
-        super().__init__(**kwargs)
-        self.unknown, self.forgotten, self.seed = unknown, forgotten, seed
-        self.draws = keras.random.SeedGenerator(seed)
-
-    def call(self, rows, training=None):
-        """Int32 (batch, 1 + marks) to users (batch, 1), items (batch, marks) and 0 or 1 (batch, marks)."""
-        user, items = rows[:, :1], tf.abs(rows[:, 1:])
-        if training:
-            keep = keras.random.uniform(tf.shape(rows), seed=self.draws) >= self.forgotten
-            user = tf.where(keep[:, :1], user, 0)
-            items = tf.where(keep[:, 1:] | (items == 0), items, self.unknown)
-        return user, items, tf.cast(rows[:, 1:] > 0, tf.int32)
-
-    def compute_output_spec(self, rows, training=None):
-        """Three of whole numbers."""
-        return tuple(keras.KerasTensor((rows.shape[0], n), "int32") for n in (1, None, None))
-
-    def get_config(self):
-        """As they were given."""
-        return super().get_config() | {"unknown": self.unknown, "forgotten": self.forgotten, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="kerasuite")

@@ -13,8 +13,11 @@ from kerasuite.models import transformer
 
 Kind = Literal["lstm", "gru", "bidirectional", "transformer"]
 KINDS: tuple[str, ...] = ("lstm", "gru", "bidirectional", "transformer")
-# The table of items; its rows are also what states are compared with.
-ITEMS = "tokens"
+# The table of items, whose rows are also what states are compared with; and that of users.
+ITEMS, USERS = "tokens", "users"
+# Shares that are taken for unknown in training: what is unknown later has a vector with a meaning by that, and
+# histories are learnt from although whose they are would explain much.
+FORGOTTEN_USERS, FORGOTTEN_ITEMS = 0.3, 0.1
 
 
 def encoder(
@@ -27,14 +30,41 @@ def encoder(
     dropout: float = 0.2,
     longest: int = 50,
     scale: float = 0.05,
+    num_users: int = 0,
+    seed: int = 0,
 ) -> keras.Model:
     """Item ids int32 (batch, items) to states float32 (batch, items, dim): what is known after each item.
 
     `bidirectional` reads a whole history both ways and has one state a history: (batch, 1, dim).
 
     Args:
-        scale: of the table's initial weights, drawn evenly from -scale to scale.
+        scale: of the tables' initial weights, drawn evenly from -scale to scale.
+        num_users: if any, the first number of each row is the user's, from 1, or 0 for one who is not known, and a
+            vector of the user's is added to each state. In training some users are taken for unknown.
+        seed: of that choice.
     """
+    sizes = {"dim": dim, "num_layers": num_layers, "num_heads": num_heads, "dropout": dropout, "longest": longest}
+    history = _of_items(kind, num_items, scale=scale, **sizes)
+    if not num_users:
+        return history
+    rows = keras.Input((None,), dtype="int32", name="rows")
+    user = Forgetting(FORGOTTEN_USERS, 0, seed, name="forgetting")(rows[:, 0])
+    initial = keras.initializers.RandomUniform(-scale, scale)
+    user = keras.layers.Embedding(num_users + 1, dim, initial, name=USERS)(user)  # (batch, dim)
+    return keras.Model(rows, history(rows[:, 1:]) + user[:, None], name=f"{kind}_of_users")
+
+
+def _of_items(
+    kind: Kind,
+    num_items: int,
+    *,
+    dim: int,
+    num_layers: int,
+    num_heads: int,
+    dropout: float,
+    longest: int,
+    scale: float,
+) -> keras.Model:
     if kind == "transformer":
         return transformer.build(
             num_items + 1,
@@ -66,3 +96,40 @@ def encoder(
         x = keras.layers.Reshape((1, 2 * dim), name="one_state")(x)
     states = keras.layers.Dense(dim, name="states")(x)  # (batch, items or 1, dim)
     return keras.Model(ids, states, name=kind)
+
+
+def table_of(encoder: keras.Model) -> keras.layers.Embedding:
+    """The table of items, (1 + items, dim), of an encoder or of a model that holds one."""
+    for layer in encoder.layers:
+        if layer.name == ITEMS:
+            return layer
+        if isinstance(layer, keras.Model):
+            return table_of(layer)
+    raise ValueError(f"{encoder.name} has no table of items.")
+
+
+@keras.saving.register_keras_serializable(package="kerasuite")
+class Forgetting(keras.layers.Layer):
+    """Makes some ids unknown in training; 0 stays 0.
+
+    Args:
+        share: of the ids.
+        unknown: what they become.
+        seed: of the choice.
+    """
+
+    def __init__(self, share: float, unknown: int, seed: int, **kwargs):
+        super().__init__(**kwargs)
+        self.share, self.unknown, self.seed = share, unknown, seed
+        self.draws = keras.random.SeedGenerator(seed)
+
+    def call(self, ids, training=None):
+        """Ids of any shape to the same shape."""
+        if not training:
+            return ids
+        is_kept = keras.random.uniform(keras.ops.shape(ids), seed=self.draws) >= self.share
+        return keras.ops.where(is_kept | (ids == 0), ids, self.unknown)
+
+    def get_config(self):
+        """As they were given."""
+        return super().get_config() | {"share": self.share, "unknown": self.unknown, "seed": self.seed}

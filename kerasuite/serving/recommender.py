@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,12 +23,16 @@ class HistoryPreparation(Protocol):
     """What makes numbers of item ids, and can be traced into a SavedModel."""
 
     item_ids: tf.Tensor
+    users: tf.lookup.StaticHashTable | None
 
     def serve_batch(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids (batch, items) to numbers from 1, 0 where there are no more, and how many ids were unknown (batch,)."""
 
     def cut(self, numbers: tf.Tensor) -> tf.Tensor:
         """What the model takes of them."""
+
+    def with_users(self, users: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        """Users before them, where the model knows users."""
 
 
 class ServableRecommender(tf.Module):
@@ -56,6 +60,8 @@ class ServableRecommender(tf.Module):
         self.scorer, self.prepare, self.k, self._repeats = scorer, prepare, k, repeats
         self._popularity = tf.constant(popularity, tf.float32)
         signature = [tf.TensorSpec([None, None], tf.string, name="histories")]
+        if prepare.users is not None:
+            signature.append(tf.TensorSpec([None], tf.string, name="users"))
         self.serve = tf.function(self._serve, input_signature=signature)
         self._titles = tf.zeros_like(prepare.item_ids) if titles is None else tf.constant(list(titles))
         self.catalogue = tf.function(self._catalogue, input_signature=[])
@@ -63,11 +69,13 @@ class ServableRecommender(tf.Module):
     def _catalogue(self):
         return {"item_ids": self.prepare.item_ids, "titles": self._titles}
 
-    def _serve(self, histories):
+    def _serve(self, histories, users=None):
         numbers, unknown = self.prepare.serve_batch(histories)
         known = tf.reduce_any(numbers > 0, -1)
         # Of a batch in which nobody has a history something must be read: an item that is not looked at.
         read = tf.cond(tf.reduce_any(known), lambda: self.prepare.cut(numbers), lambda: tf.ones_like(unknown)[:, None])
+        if users is not None:
+            read = self.prepare.with_users(users, read)
         scores = tf.where(known[:, None], self.scorer(read, training=False), self._popularity)
         if not self._repeats:
             scores = without(scores, numbers)
@@ -89,8 +97,9 @@ def without(scores: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
 def export(path: Path, servable: ServableRecommender) -> None:
     """Write the SavedModel, whole or not at all.
 
-    Signatures: `serving_default`, histories of item ids (batch, items), '' where a row is shorter, to items and scores
-    (batch, k) and the number of unknown ids (batch,); `catalogue`, to item_ids and titles.
+    Signatures: `serving_default`, histories of item ids (batch, items), '' where a row is shorter, and where the model
+    knows them users (batch,), to items and scores (batch, k) and the number of unknown ids (batch,); `catalogue`, to
+    item_ids and titles.
     """
     signatures = {"serving_default": servable.serve, "catalogue": servable.catalogue}
     with run_directory.writing(path) as temporary:
@@ -123,20 +132,26 @@ class Recommender:
         if "catalogue" not in self._loaded.signatures:
             raise InputError(f"{path} has no signature catalogue; expected the servable/ of a recommender's run.")
         self._serve = self._loaded.signatures["serving_default"]
+        self._knows_users = "users" in self._serve.structured_input_signature[1]
         catalogue = self._loaded.signatures["catalogue"]()
         self.item_ids, titles = (_text(catalogue[name]) for name in ("item_ids", "titles"))
         self.titles = {item: title for item, title in zip(self.item_ids.tolist(), titles.tolist()) if title}
 
-    def __call__(self, histories: Iterable[Sequence[str]], batch_size: int = BATCH_SIZE) -> Recommended:
-        """The lists of histories, in order."""
-        parts = list(self._batches(iter(histories), batch_size))
+    def __call__(
+        self, histories: Iterable[Sequence[str]], users: Iterable[str] = (), batch_size: int = BATCH_SIZE
+    ) -> Recommended:
+        """The lists of histories, in order; users, if any are given, are as many."""
+        parts = list(self._batches(zip(histories, chain(users, repeat(""))), batch_size))
         return Recommended(*(np.concatenate([part[k] for part in parts]) for k in range(3)))
 
-    def _batches(self, histories: Iterator[Sequence[str]], batch_size: int) -> Iterator[Recommended]:
-        while some := list(islice(histories, batch_size)):
-            width = max(map(len, some))
-            padded = [[*history, *[""] * (width - len(history))] for history in some]
-            answer = self._serve(histories=tf.constant(padded, tf.string, (len(some), width)))
+    def _batches(self, rows: Iterator[tuple[Sequence[str], str]], batch_size: int) -> Iterator[Recommended]:
+        while some := list(islice(rows, batch_size)):
+            width = max(len(history) for history, _ in some)
+            padded = [[*history, *[""] * (width - len(history))] for history, _ in some]
+            given = {"histories": tf.constant(padded, tf.string, (len(some), width))}
+            if self._knows_users:
+                given["users"] = tf.constant([user for _, user in some])
+            answer = self._serve(**given)
             yield Recommended(_text(answer["items"]), answer["scores"].numpy(), answer["unknown"].numpy())
 
 

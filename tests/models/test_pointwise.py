@@ -53,16 +53,3 @@ def test_the_score_is_of_the_last_mark_and_survives_saving(model, tmp_path):
     np.testing.assert_allclose(found, np.stack([np.zeros(3), expected], 1), rtol=1e-6)
     scorer.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(saved.load(tmp_path / "model.keras")(ROWS, training=False), found)
-
-
-def test_in_training_some_users_and_items_are_made_unknown_and_no_padding():
-    layer = pointwise.Marks(unknown=9, forgotten=0.5, seed=0)
-    rows = np.array([[3, 1, -2, 0]] * 200, np.int32)
-    users, items, liked = (part.numpy() for part in layer(rows, training=True))
-    assert set(users.ravel()) == {0, 3}
-    assert [set(column) for column in items.T] == [{1, 9}, {2, 9}, {0}]
-    assert 0.4 < (items[:, 0] == 9).mean() < 0.6
-    assert liked.tolist() == [[1, 0, 0]] * 200
-    users, items, _ = (part.numpy() for part in layer(rows, training=False))
-    assert (users == 3).all()
-    assert items.tolist() == [[1, 2, 0]] * 200

@@ -146,3 +146,29 @@ def test_the_scorer_is_saved_with_its_one_table(kind, tmp_path):
     loaded = keras.models.load_model(tmp_path / "scorer.keras")
     np.testing.assert_allclose(loaded(ids([3, 4, 5])), scorer(ids([3, 4, 5])), atol=1e-6)
     assert sum(weight.shape[0] == NUM_ITEMS + 1 for weight in loaded.weights) == 1
+
+
+@pytest.mark.parametrize("kind", recommender.KINDS)
+def test_with_users_a_vector_of_the_user_is_added_to_each_state_and_items_are_foreseen_as_without(kind):
+    encoder = made(kind, num_users=5)
+    history, users = ids([3, 4, 5], [6, 7]), encoder.get_layer(recommender.USERS).get_weights()[0]
+    rows = tf.concat([[[2], [0]], history], 1)
+    inner = next(layer for layer in encoder.layers if isinstance(layer, keras.Model))
+    np.testing.assert_allclose(encoder(rows) - inner(history), users[[2, 0]][:, None] + 0 * inner(history), atol=1e-6)
+    trainer, scorer = (next_item.trainer(each) for each in (encoder, inner))
+    scores = next_item.scorer(trainer)(rows)
+    assert scores.shape == (2, NUM_ITEMS)
+    expected = next_item.scorer(scorer)(history) + users[[2, 0]] @ table(inner)[1:].T
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    targets = ids([3, 4, 5, 9], [6, 7, 1])
+    losses = trainer(tf.concat([[[2], [0]], targets], 1))[:, 0]
+    chances = [log_softmax(row)[target] for row, target in zip(scores, (8, 0))]
+    np.testing.assert_allclose(losses, [-chance for chance in chances], rtol=1e-4)
+
+
+def test_a_share_of_the_ids_is_forgotten_in_training_alone_and_no_padding():
+    layer = recommender.Forgetting(share=0.5, unknown=9, seed=0)
+    found = layer(np.array([[3, 1, 0]] * 200, np.int32), training=True).numpy()
+    assert [set(column) for column in found.T] == [{3, 9}, {1, 9}, {0}]
+    assert 0.4 < (found[:, 0] == 9).mean() < 0.6
+    assert layer(np.array([[3, 1, 0]], np.int32), training=False).numpy().tolist() == [[3, 1, 0]]

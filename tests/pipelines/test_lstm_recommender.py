@@ -26,12 +26,16 @@ def walks(number, seed=0):
             yield f"u{user:03d}", f"i{(start + time) % ITEMS:02d}", time
 
 
+def write_log(path, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([("user", "item", "time"), *rows])
+    return path
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "log.csv"
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([("user", "item", "time"), *walks(150), ("", "i01", 3), ("u001", "i02", "late")])
-    return path
+    return write_log(path, [*walks(150), ("", "i01", 3), ("u001", "i02", "late")])
 
 
 @pytest.fixture(scope="module")
@@ -111,10 +115,8 @@ def test_what_is_not_for_a_recommender_is_refused(finished, words):
 
 
 def test_another_log_is_evaluated_with_the_runs_baselines(finished, tmp_path):
-    path = tmp_path / "new.csv"
     rows = [*walks(30, seed=5), ("lone", "i01", 1), ("odd", "i01", 1), ("odd", "never", 2)]
-    with open(path, "w", newline="") as file:
-        csv.writer(file).writerows([("user", "item", "time"), *rows])
+    path = write_log(tmp_path / "new.csv", rows)
     assert cli.main(["evaluate", str(finished), "--data", str(path), "--output", str(tmp_path / "report")]) == 0
     metrics = metrics_of(tmp_path / "report")
     assert metrics["examples"] == {"test": 31, "skipped": 0}
@@ -152,6 +154,20 @@ def test_the_other_models_learn_it_too(config, tmp_path, kind):
     metrics = metrics_of(run_dir)
     assert metrics["test"]["ndcg@10"]["value"] > 0.6
     assert metrics["servable"]["max_difference"] < 1e-4
+
+
+def test_users_may_have_vectors_of_their_own(config, tmp_path, capsys):
+    settings = replace(config, user_embedding=True, epochs=3, output=str(tmp_path / "run"))
+    run_dir = run.start("lstm_recommender", settings)
+    metrics = metrics_of(run_dir)
+    assert metrics["servable"]["checked"] == 150
+    assert metrics["servable"]["max_difference"] < 1e-4
+    new = write_log(tmp_path / "new.csv", [(user, f"i{item:02d}", item) for user in ("u001", "w") for item in (4, 5)])
+    assert cli.main(["predict", str(run_dir), str(new), "--history", "i04,i05"]) == 0
+    scores = {}
+    for row in csv.DictReader(capsys.readouterr().out.splitlines()[1:], ["id", "rank", "item", "score"]):
+        scores.setdefault(row["id"], {})[row["item"]] = row["score"]
+    assert scores["w"] == scores["history[1]"] != scores["u001"]
 
 
 def test_a_sample_of_items_in_the_loss_is_enough(config, tmp_path):

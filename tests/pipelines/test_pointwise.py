@@ -9,6 +9,7 @@ import pytest
 from kerasuite import cli
 from kerasuite.commands import run
 from kerasuite.errors import InputError
+from kerasuite.models import pointwise
 from kerasuite.pipelines import lstm_recommender
 
 ITEMS = 20
@@ -37,11 +38,11 @@ def config(tmp_path_factory):
         model="pointwise",
         dim=16,
         batch_tokens=256,
-        epochs=12,
+        epochs=20,
         learning_rate=1e-2,
         precision="float32",
         max_length=9,
-        patience=12,
+        patience=20,
     )
 
 
@@ -132,9 +133,8 @@ def test_another_log_is_evaluated_and_ratings_that_were_trained_on_are_named(fin
 
 
 def test_one_device_and_two_give_the_same_losses(config, tmp_path, monkeypatch):
-    from kerasuite.models import pointwise
-
-    monkeypatch.setattr(pointwise, "FORGOTTEN", 0.0)
+    for name in ("FORGOTTEN_USERS", "FORGOTTEN_ITEMS"):
+        monkeypatch.setattr(pointwise, name, 0.0)
     alike = replace(config, dropout=0.0, epochs=2, learning_rate=1e-3)
     histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
     for one, two in zip(*histories, strict=True):

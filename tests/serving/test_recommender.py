@@ -120,3 +120,19 @@ def test_equal_scores_may_stand_in_either_order():
 def test_other_lists_are_refused_by_the_users_name(other):
     with pytest.raises(EnvironmentFault, match="user 7"):
         recommender.compare(other, SAID, ["user 7"])
+
+
+def test_who_is_known_gets_a_list_of_their_own_and_who_is_not_the_same_as_nobody(tmp_path):
+    keras.utils.set_random_seed(0)
+    encoder = models.encoder("lstm", 12, dim=4, scale=1.0, num_users=2)
+    prepare = HistoryPreparation(ITEM_IDS, 3, ["ann", "bob"])
+    scorer = next_item.scorer(next_item.trainer(encoder))
+    recommender.export(tmp_path / "servable", recommender.ServableRecommender(scorer, prepare, POPULARITY, 5))
+    served = recommender.Recommender(tmp_path / "servable")
+    found = served([["i3"]] * 5 + [[]], ["ann", " bob", "carl", "", "ann", "bob"])
+    expected = scorer(tf.constant([[1, 4], [2, 4], [0, 4]])).numpy()
+    for row, number in enumerate((0, 1, 2, 2, 0)):
+        best = [place for place in np.argsort(-expected[number], kind="stable") if place != 3][:5]
+        assert found.items[row].tolist() == [ITEM_IDS[place] for place in best]
+    assert found.items[5].tolist() == ["i0", "i1", "i2", "i3", "i4"]
+    assert served([["i3"]]).items.tolist() == [found.items[2].tolist()]
