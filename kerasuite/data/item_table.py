@@ -23,6 +23,12 @@ _CALLED = {
 _BESIDE = ("movies.csv", "movies.dat", "items.csv", "*.item")
 # MovieLens's movies.dat has no names above its columns.
 _UNNAMED = (ID, TITLE, GROUP)
+# Its u.item has five columns, then one of 0 or 1 for each of these, in the order of its u.genre.
+_BEFORE_GENRES = 5
+_GENRES = (
+    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
+    *("Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western"),
+)
 
 
 class Items(NamedTuple):
@@ -83,13 +89,23 @@ def _frame(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"--items {path} is not there as a file.")
     if path.suffix.lower() in (".dat", ".item"):
-        frame = log_tables.cells(path)
+        frame = log_tables.cells(path, ("::", "\t", "|"))
         if ":" in frame.row(0)[0]:
             return _typed(frame)
+        if frame.width == _BEFORE_GENRES + len(_GENRES):
+            return _flagged(frame)
         return frame.rename(dict(zip(frame.columns, _UNNAMED)))
     if not tables.is_table(path):
         raise InputError(f"--items {path} is not named as a table is ({', '.join(tables.ENDINGS)}, .item, .dat).")
     return tables.read(path, "--items takes a table of ids, titles and groups.").frame
+
+
+def _flagged(frame: pl.DataFrame) -> pl.DataFrame:
+    """MovieLens 100K's u.item: the genres that are flagged, with | between them."""
+    flags = zip(frame.columns[_BEFORE_GENRES:], _GENRES)
+    genres = [pl.when(pl.col(column) == "1").then(pl.lit(genre)) for column, genre in flags]
+    names = [pl.col(column).alias(name) for column, name in zip(frame.columns, (ID, TITLE))]
+    return frame.select(*names, pl.concat_str(genres, separator="|", ignore_nulls=True).alias(GROUP))
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:

@@ -116,8 +116,8 @@ def _unnamed(path: Path, frame: pl.DataFrame) -> tables.Table:
     return tables.Table(frame.rename(dict(zip(frame.columns, names))), 1, (note,))
 
 
-def cells(path: Path) -> pl.DataFrame:
-    """The cells of lines that are cut at '::', at tabs, or at spaces, as text.
+def cells(path: Path, separators: Sequence[str] = (_DOUBLE_COLON, "\t", ",")) -> pl.DataFrame:
+    """The cells of lines as text, cut at the first of the separators that the first line has, or at spaces.
 
     Raises:
         InputError: it cannot be read, or is empty, or a line has more cells than the first.
@@ -134,7 +134,7 @@ def cells(path: Path) -> pl.DataFrame:
         # MovieLens's older files are Latin-1.
         text = raw.decode("latin-1")
     first = text.lstrip().split("\n", 1)[0]
-    separator = next((mark for mark in (_DOUBLE_COLON, "\t", ",") if mark in first), " ")
+    separator = next((mark for mark in separators if mark in first), " ")
     if separator == _DOUBLE_COLON:
         text, separator = text.replace(_DOUBLE_COLON, "\x1f"), "\x1f"
     try:

@@ -25,6 +25,17 @@ def test_movielens_and_recbole_files_are_read(tmp_path):
     assert (item.titles[0], item.groups[0]) == ("Toy Story", "Animation")
 
 
+def test_the_flags_of_movielens_100k_are_read_as_genres(tmp_path):
+    def line(number, title, *genres):
+        flags = "|".join("1" if place in genres else "0" for place in range(19))
+        return f"{number}|{title}|01-Jan-1995||http://example.org/?{number}|{flags}\n"
+
+    lines = line(1, "Toy Story: first, 1995", 3, 4, 5), line(3, "Misérables, Les", 8, 14), line(2, "x")
+    found = read(tmp_path / "u.item", "".join(lines).encode("latin-1"))
+    assert found.titles.tolist() == ["Toy Story: first, 1995", "x", "Misérables, Les"]
+    assert found.groups.tolist() == ["Animation", "", "Drama"]
+
+
 def test_groups_alone_are_enough(tmp_path):
     found = read(tmp_path / "items.jsonl", '{"item": "1", "category": ["a", "b"]}\n{"item": "2", "category": ["c"]}\n')
     assert (found.titles.tolist(), found.groups.tolist()) == (["", "", ""], ["a", "c", ""])
