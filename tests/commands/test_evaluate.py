@@ -1,7 +1,7 @@
-import json
 import shutil
 
 import pytest
+from run_files import metrics_of
 
 RESULTS = {
     "confusion_matrix.csv",
@@ -31,7 +31,7 @@ def results(call, finished, tmp_path):
 def test_new_data_get_the_same_numbers_pictures_and_report(results, finished, write_folder, tmp_path):
     folder = results(write_folder(tmp_path / "new", n=9, seed=7))
     assert {path.name for path in folder.iterdir()} == RESULTS
-    made, of_run = (json.loads((path / "metrics.json").read_text()) for path in (folder, finished))
+    made, of_run = (metrics_of(path) for path in (folder, finished))
     assert made["examples"] == {"test": 9, "skipped": 0}
     assert made["test"].keys() == of_run["test"].keys()
     assert made["baselines"].keys() == of_run["baselines"].keys()
@@ -41,7 +41,7 @@ def test_new_data_get_the_same_numbers_pictures_and_report(results, finished, wr
 
 def test_the_runs_own_data_give_the_runs_own_numbers(results, finished, image_folder):
     folder = results(image_folder)
-    made, of_run = (json.loads((path / "metrics.json").read_text()) for path in (folder, finished))
+    made, of_run = (metrics_of(path) for path in (folder, finished))
     assert made["test"] == of_run["test"]
     assert made["baselines"] == of_run["baselines"]
     assert (folder / "predictions.csv").read_text() == (finished / "predictions.csv").read_text()
@@ -66,7 +66,7 @@ def test_images_of_one_class_only_can_be_evaluated_and_the_report_lies_in_the_ru
     assert call("evaluate", copy, "--data", data) == 0
     (made,) = (copy / "evaluations").iterdir()
     assert capsys.readouterr().out.splitlines()[-1] == str(made)
-    assert json.loads((made / "metrics.json").read_text())["examples"]["test"] == 3
+    assert metrics_of(made)["examples"]["test"] == 3
 
     assert "zebra" in refused("evaluate", copy, "--data", write_folder(tmp_path / "others", n=4, names=["a", "zebra"]))
     assert [*(copy / "evaluations").iterdir()] == [made]

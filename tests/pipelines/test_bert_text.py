@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import run_files
 import tensorflow as tf
 import text_modules
 import tiny_bert
+from run_files import confusion_total, metrics_of
 
 import kerasuite
 from kerasuite import cli
@@ -78,14 +80,7 @@ def finished(config, tmp_path_factory):
     return run.start("bert_text", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
 
 
-def train(config, folder):
-    splits = bert_text.load(config)
-    folder.mkdir(exist_ok=True)
-    return bert_text.train(config, splits.train, splits.validation, folder)
-
-
-def metrics_of(run_dir):
-    return json.loads((run_dir / "metrics.json").read_text())
+train = partial(run_files.train, bert_text)
 
 
 def test_the_run_leaves_its_files_and_no_checkpoint(finished):
@@ -101,9 +96,7 @@ def test_the_numbers_are_of_every_test_text_and_of_the_exported_model(finished):
     assert metrics["servable"]["label_disagreements"] == 0
     assert metrics["servable"]["max_difference"] < 1e-5
     assert set(metrics["baselines"]) == {"majority", "logistic_regression_on_words"}
-    with open(finished / "confusion_matrix.csv") as file:
-        rows = list(csv.reader(file))[1:]
-    assert sum(int(cell) for row in rows for cell in row[1:]) == 24
+    assert confusion_total(finished) == 24
 
 
 def test_the_report_names_what_was_skipped_and_what_was_cut(finished):

@@ -1,12 +1,13 @@
 """lstm_recommender from end to end on small made-up logs."""
 
 import csv
-import json
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+import run_files
+from run_files import confusion_total, metrics_of
 
 from kerasuite import cli
 from kerasuite.commands import run
@@ -50,14 +51,7 @@ def finished(config, tmp_path_factory):
     return run.start("lstm_recommender", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
 
 
-def train(config, folder):
-    splits = lstm_recommender.load(config)
-    folder.mkdir(exist_ok=True)
-    return lstm_recommender.train(config, splits.train, splits.validation, folder)
-
-
-def metrics_of(run_dir):
-    return json.loads((run_dir / "metrics.json").read_text())
+train = partial(run_files.train, lstm_recommender)
 
 
 def test_what_always_comes_next_is_learnt_and_scored_on_every_user_by_the_exported_model(finished):
@@ -79,9 +73,7 @@ def test_the_run_leaves_its_files_and_no_checkpoint(finished):
     names = {path.name for path in finished.iterdir()}
     assert {"confusion_matrix.png", "report.html", "metrics.json", "servable", "model.keras"} <= names
     assert "checkpoints" not in names
-    with open(finished / "confusion_matrix.csv") as file:
-        rows = list(csv.reader(file))[1:]
-    assert sum(int(cell) for row in rows for cell in row[1:]) == 150
+    assert confusion_total(finished) == 150
 
 
 def test_the_predictions_name_each_users_target_and_its_rank(finished):

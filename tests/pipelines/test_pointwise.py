@@ -1,10 +1,11 @@
 import csv
-import json
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
+import run_files
+from run_files import metrics_of
 
 from kerasuite import cli
 from kerasuite.commands import run
@@ -51,14 +52,7 @@ def finished(config, tmp_path_factory):
     return run.start("lstm_recommender", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
 
 
-def train(config, folder):
-    splits = lstm_recommender.load(config)
-    folder.mkdir(exist_ok=True)
-    return lstm_recommender.train(config, splits.train, splits.validation, folder)
-
-
-def metrics_of(run_dir):
-    return json.loads((run_dir / "metrics.json").read_text())
+train = partial(run_files.train, lstm_recommender)
 
 
 def predicted(capsys, *words):

@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -10,8 +9,10 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
+import run_files
 import tensorflow as tf
 from PIL import Image
+from run_files import metrics_of
 from sklearn.datasets import load_sample_image
 
 from kerasuite import cli
@@ -81,10 +82,7 @@ def finished(config, tmp_path_factory):
     return run.start("resnet_transfer", replace(config, output=str(tmp_path_factory.mktemp("runs") / "run")))
 
 
-def train(config, folder):
-    splits = resnet_transfer.load(config)
-    folder.mkdir(exist_ok=True)
-    return resnet_transfer.train(config, splits.train, splits.validation, folder)
+train = partial(run_files.train, resnet_transfer)
 
 
 def pretrained(config):
@@ -98,7 +96,7 @@ def test_the_run_leaves_its_files_and_no_checkpoint(finished):
 
 
 def test_the_numbers_are_of_every_test_photo_and_of_the_exported_model(finished):
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(finished)
     assert metrics["examples"] == {"train": 21, "validation": 6, "test": 9, "skipped": 0}
     assert metrics["servable"]["checked"] == 9
     assert metrics["servable"]["label_disagreements"] == 0
@@ -115,7 +113,7 @@ def test_the_numbers_are_of_every_test_photo_and_of_the_exported_model(finished)
 
 
 def test_colours_alone_tell_these_classes_apart(finished):
-    metrics = json.loads((finished / "metrics.json").read_text())
+    metrics = metrics_of(finished)
     assert metrics["baselines"]["logistic_regression_on_colours"]["accuracy"]["value"] == 1
 
 
@@ -138,7 +136,7 @@ def test_a_second_run_passes_no_photo_through_the_frozen_part(finished, config, 
 
     monkeypatch.setattr(features, "_computed", never)
     again = run.start("resnet_transfer", replace(config, output=str(tmp_path / "again")))
-    first, second = (json.loads((folder / "metrics.json").read_text()) for folder in (finished, again))
+    first, second = (metrics_of(folder) for folder in (finished, again))
     assert first["test"] == second["test"]
 
 
@@ -315,7 +313,7 @@ def test_predict_turns_a_photo_by_its_exif_orientation_and_takes_folders(finishe
 
 def test_evaluate_reports_on_other_photos_and_on_those_it_was_trained_on(finished, photos, tmp_path, capsys):
     assert cli.main(["evaluate", str(finished), "--data", str(photos), "--output", str(tmp_path / "again")]) == 0
-    metrics = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    metrics = metrics_of(tmp_path / "again")
     assert metrics["examples"]["test"] == 36
     assert "27 of these 36 images are exactly or nearly among" in capsys.readouterr().err
     assert metrics["test_without_seen"]["accuracy"]["n"] == 9
@@ -400,7 +398,7 @@ def test_listed_photos_are_trained_on_and_evaluated_under_the_name_of_the_table(
     run_dir = run.start("resnet_transfer", replace(settings, output=str(tmp_path / "run")))
     assert "tiny.keras on photos.csv" in (run_dir / "report.html").read_text()
     assert cli.main(["evaluate", str(run_dir), "--data", str(table), "--output", str(tmp_path / "again")]) == 0
-    assert json.loads((tmp_path / "again" / "metrics.json").read_text())["examples"]["test"] == 36
+    assert metrics_of(tmp_path / "again")["examples"]["test"] == 36
 
 
 def test_a_test_photo_that_is_taken_away_is_named(config, photos, tmp_path, monkeypatch):
