@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # Above so many items the loss takes a sample of them, if nothing is said.
 MOST_ITEMS_IN_LOSS, SAMPLED, SAMPLED_OF_FEW = 20_000, 4096, 256
+# Scores of validation at a time, users by items.
+SCORES = 2**24
 
 
 def read(config: config.Settings) -> Log:
@@ -106,8 +108,8 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
     if not len(train):
         raise InputError("No user has two items to train on. Look at --user-column, or pass another --split.")
 
-    def plan(examples: Examples, tokens: int, shuffle: bool, weights: np.ndarray | None = None) -> LengthPlan:
-        return LengthPlan(_foreseen(config, examples), tokens, tokens, config.seed, shuffle, replicas, weights)
+    def plan(examples: Examples, tokens: int, rows: int, shuffle: bool, weights=None) -> LengthPlan:
+        return LengthPlan(_foreseen(config, examples), tokens, rows, config.seed, shuffle, replicas, weights)
 
     def build() -> keras.Model:
         encoder = recommender.encoder(
@@ -131,9 +133,9 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
     return TrainingParts(
         of_users(train, users),
         of_users(validation, users),
-        HistoryPreparation(train.class_names, config.max_length + 1, users),
-        plan(train, config.batch_tokens, True, weights),
-        plan(validation, 4096, False),
+        HistoryPreparation(train.class_names, config.max_length + 1, users, with_older=True),
+        plan(train, config.batch_tokens, config.batch_tokens, True, weights),
+        plan(validation, 4096, max(1, SCORES // num_items), False),
         build,
         measure="ndcg@10",
         monitor="ndcg@10",

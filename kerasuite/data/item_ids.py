@@ -16,12 +16,16 @@ class HistoryPreparation(tf.Module):
     Args:
         item_ids: the catalogue, one string an item.
         max_length: items of a history at most, the last ones.
+        with_older: the items before those follow as negative numbers.
         user_ids: if any, the user's number, from 1 or 0 for others, stands before the items; in rows of examples it is
             the first value.
     """
 
-    def __init__(self, item_ids: Sequence[str], max_length: int, user_ids: Sequence[str] = ()):
+    def __init__(
+        self, item_ids: Sequence[str], max_length: int, user_ids: Sequence[str] = (), *, with_older: bool = False
+    ):
         super().__init__(name="history_preparation")
+        self._with_older = with_older
         self.item_ids, self.max_length = tf.constant(list(item_ids)), max_length
         # Tracked, so that they are exported.
         self.table = _table(self.item_ids)
@@ -33,9 +37,12 @@ class HistoryPreparation(tf.Module):
 
     def collate(self, rows: tf.RaggedTensor) -> tf.Tensor:
         """Positions in the catalogue, int32 (batch, None), to int32 (batch, items)."""
-        if self.users is None:
-            return (rows[:, -self.max_length :] + 1).to_tensor()
-        return tf.concat([rows[:, :1], rows[:, 1:][:, -self.max_length :] + 1], 1).to_tensor()
+        of_users = 0 if self.users is None else 1
+        users, items = rows[:, :of_users], rows[:, of_users:] + 1
+        parts = [users, items[:, -self.max_length :]]
+        if self._with_older:
+            parts.append(-items[:, : -self.max_length])
+        return tf.concat(parts, 1).to_tensor()
 
     def serve_batch(self, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids as strings (batch, items), '' for none, to numbers of the known ones, and how many were not known.

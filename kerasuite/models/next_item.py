@@ -28,7 +28,8 @@ def trainer(
 
     In training the first number is the mean loss of a history's items, each foreseen from those before it (or of the
     last alone, where the encoder has one state a history), and the second is 0. Else they are the loss of the last
-    item among all items, and its normalised discounted gain in a list of ten.
+    item among all items, and its normalised discounted gain in a list of ten, from which what the user had is left out;
+    what they had before the history that is read stands behind it as negative numbers.
 
     Args:
         loss: `softmax`, or `gbce`, a yes or no of each item, which takes a sample of them.
@@ -37,11 +38,25 @@ def trainer(
         seed: of that draw.
     """
     ids = keras.Input((None,), dtype="int32", name="item_ids")
-    states = encoder(ids[:, :-1])
+    states = encoder(WithoutLast(name="without_last")(ids))
     items = ids[:, 1:] if _takes_users(encoder) else ids
     settings = {"last_alone": encoder.output_shape[1] == 1, "repeats": repeats}
     layer = NextItemLoss(table_of(encoder), loss, num_negatives, seed, **settings, name="loss")
     return keras.Model(ids, layer(states, items), name="trainer")
+
+
+class WithoutLast(keras.layers.Layer):
+    """Rows of ids (batch, items) without the last of each that is over 0: (batch, items - 1)."""
+
+    def call(self, ids):
+        """What may be read to foresee the last."""
+        shown = tf.maximum(ids, 0)
+        later = tf.cumsum(shown, axis=1, exclusive=True, reverse=True)
+        return tf.where(later > 0, shown, 0)[:, :-1]
+
+    def compute_output_shape(self, shape):
+        """One item less."""
+        return (shape[0], None if shape[1] is None else shape[1] - 1)
 
 
 class NextItemLoss(keras.layers.Layer):
@@ -69,7 +84,7 @@ class NextItemLoss(keras.layers.Layer):
 
     def call(self, states, ids, training=None):
         """States (batch, items or 1, dim) and ids (batch, items + 1) to (batch, 2)."""
-        return self._trained(states, ids) if training else self._ranked(states, ids)
+        return self._trained(states, tf.maximum(ids, 0)) if training else self._ranked(states, ids)
 
     def compute_output_shape(self, states_shape, ids_shape):
         """A pair of numbers a history."""
@@ -123,11 +138,13 @@ class NextItemLoss(keras.layers.Layer):
             others, tf.stack([rows, tf.cast(hits, tf.int32)], 1), tf.fill([tf.size(rows)], _NEVER)
         )
         number = tf.size(drawn) - tf.math.bincount(rows, minlength=tf.size(wanted), maxlength=tf.size(wanted))
-        return own, others, tf.cast(number, tf.float32)
+        # Where nothing but the next item was drawn there is nothing to hold it against: the loss is 0.
+        return own, others, tf.cast(tf.maximum(number, 1), tf.float32)
 
     def _ranked(self, states, ids):
-        lengths = tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1)
-        wanted = last_of(ids)
+        shown, every = tf.maximum(ids, 0), tf.abs(ids)
+        lengths = tf.reduce_sum(tf.cast(shown != 0, tf.int32), -1)
+        wanted = last_of(shown)
         at_last = states[:, 0] if self.last_alone else tf.gather(states, lengths - 2, batch_dims=1)
         scores = tf.matmul(at_last, self._vectors(), transpose_b=True)  # (batch, 1 + items)
         own = tf.gather(scores, wanted, batch_dims=1)
@@ -135,7 +152,8 @@ class NextItemLoss(keras.layers.Layer):
         # Places ahead: the items that are as good or better, but for itself, and for those that the history has.
         ahead = tf.reduce_sum(tf.cast(scores[:, 1:] >= own[:, None], tf.int32), -1) - 1
         if not self.repeats:
-            had = (tf.gather(scores, ids, batch_dims=1) >= own[:, None]) & (ids != 0) & (ids != wanted[:, None])
+            is_ahead = tf.gather(scores, every, batch_dims=1) >= own[:, None]
+            had = is_ahead & (every != 0) & (every != wanted[:, None])
             ahead -= tf.reduce_sum(tf.cast(had, tf.int32), -1)
         place = tf.cast(ahead, tf.float32)
         gain = tf.where(ahead < CUT, tf.math.log(2.0) / tf.math.log(place + 2), 0.0)

@@ -71,6 +71,33 @@ def test_what_reads_both_ways_is_trained_on_its_last_item():
     assert float(found[0, 0]) == pytest.approx(-chances[8], rel=1e-4)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", recommender.KINDS)
+def test_what_is_to_be_foreseen_is_not_read_beside_a_longer_history(kind, training):
+    trainer = next_item.trainer(made(kind))
+    alone = trainer(ids([3, 7, 2]), training=training)[0]
+    beside = trainer(ids([3, 7, 2], [1, 2, 3, 4, 5, 6]), training=training)[0]
+    np.testing.assert_allclose(alone, beside, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", recommender.KINDS)
+def test_items_before_those_that_are_read_are_left_out_of_the_list(kind):
+    encoder = made(kind)
+    trainer, scores = next_item.trainer(encoder), next_item.scorer(next_item.trainer(encoder))(ids([3, 7]))[0].numpy()
+    best = [item for item in np.argsort(-scores) + 1 if item not in (3, 7)]
+    rows = ids([3, 7, best[2]], [3, 7, best[2], -best[0]], [3, 7, best[2], -best[0], -best[1], -best[5]])
+    found = trainer(rows, training=False).numpy()
+    np.testing.assert_allclose(found[:, 1], 1 / np.log2([4, 3, 2]), rtol=1e-5)
+    np.testing.assert_allclose(found[:, 0], found[0, 0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "gbce"])
+def test_a_sample_that_holds_nothing_but_the_next_item_does_no_harm(loss):
+    trainer = next_item.trainer(made("lstm"), loss=loss, num_negatives=1, seed=3)
+    draw = tf.function(lambda: trainer(ids([3, 7, 2, 9, 11]), training=True))
+    assert np.isfinite([draw()[0, 0].numpy() for _ in range(200)]).all()
+
+
 def test_a_history_with_nothing_to_foresee_has_no_loss():
     found = next_item.trainer(made("lstm"))(ids([3], [5, 6]), training=True)
     assert found[0].numpy().tolist() == [0, 0]

@@ -136,3 +136,13 @@ def test_who_is_known_gets_a_list_of_their_own_and_who_is_not_the_same_as_nobody
         assert found.items[row].tolist() == [ITEM_IDS[place] for place in best]
     assert found.items[5].tolist() == ["i0", "i1", "i2", "i3", "i4"]
     assert served([["i3"]]).items.tolist() == [found.items[2].tolist()]
+
+
+def test_rows_of_examples_become_their_last_items_with_the_older_ones_behind_them_if_asked_for():
+    rows = tf.ragged.constant([[0, 1, 2, 3, 4], [5, 6]], dtype=tf.int32)
+    told = lambda **options: HistoryPreparation(ITEM_IDS, 3, **options).collate(rows).numpy().tolist()  # noqa: E731
+    assert told() == [[3, 4, 5], [6, 7, 0]]
+    assert told(with_older=True) == [[3, 4, 5, -1, -2], [6, 7, 0, 0, 0]]
+    # The first value is the user's number.
+    assert told(user_ids=["ann"]) == [[0, 3, 4, 5], [5, 7, 0, 0]]
+    assert told(user_ids=["ann"], with_older=True) == [[0, 3, 4, 5, -2], [5, 7, 0, 0, 0]]
