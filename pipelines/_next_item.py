@@ -41,16 +41,17 @@ def read(config: config.Settings) -> Log:
 
 
 def read_log(names: Sequence[str], settings: Mapping[str, Any], *, may_ask: bool = False) -> Log:
-    """The logs of these names, in the columns that a run's settings name.
+    """The logs of these names, as a run's settings say: their columns, and whether items may come again.
 
     Args:
-        may_ask: a row may have no rating, NaN.
+        may_ask: a row may have no rating, NaN; such rows are all kept.
     """
     from kerasuite.data import interactions
     from kerasuite.data.log_tables import LogColumns
 
     columns = LogColumns(*(settings[f"{what}_column"] for what in ("user", "item", "time", "rating")))
-    return interactions.read(names, columns, rating_range=settings["rating_range"], may_ask=may_ask)
+    log = interactions.read(names, columns, rating_range=settings["rating_range"], may_ask=may_ask)
+    return log if settings["repeat_items"] else interactions.without_repeats(log)
 
 
 def size_note(log: Log) -> str:

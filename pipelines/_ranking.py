@@ -13,6 +13,7 @@ import numpy as np
 from kerasuite import config, run_directory
 from kerasuite.config import command
 from kerasuite.contracts import Examples, Splits
+from kerasuite.errors import InputError
 from kerasuite.pipelines import _next_item
 
 if TYPE_CHECKING:
@@ -30,13 +31,22 @@ SERVING_INPUT = 'histories=tf.constant([["id1", "id2"], ["id3", ""]])'
 
 
 def items(config: config.Settings, item_ids: tuple[str, ...]) -> Items | None:
-    """Titles and groups of the catalogue, from the table that is named, or that lies beside the log; None without."""
+    """Titles and groups of the catalogue, from the table that is named, or that lies beside the log; None without.
+
+    Raises:
+        InputError: the table that is named cannot be used.
+    """
     from kerasuite.data import item_table, log_tables, order_sample
 
+    if config.items:
+        return item_table.read(Path(config.items).expanduser(), item_ids)
     if order_sample.NAME in config.data:
         return None
-    path = Path(config.items).expanduser() if config.items else item_table.beside(log_tables.paths(config.data[:1])[0])
-    return item_table.read(path, item_ids) if path else None
+    path = item_table.beside(log_tables.paths(config.data[:1])[0])
+    try:
+        return item_table.read(path, item_ids) if path else None
+    except InputError as fault:
+        return item_table.unused(path, fault, len(item_ids))
 
 
 def preparation(config: config.Settings, train: Examples) -> HistoryPreparation:
@@ -84,7 +94,7 @@ def finish(
         history=fitted.history,
         near=neighbours(scorer, counts),
         title=f"{config.model} on {Path(config.data[0]).name}",
-        summary=" ".join([*splits.notes, *(known.notes if known else ())]),
+        summary=" ".join(splits.notes),
         warnings=splits.warnings,
         settings=asdict(config),
         command=command(PIPELINE, config),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _likes, _next_item, _recommending
+from kerasuite.pipelines import _likes, _next_item, _ranking, _recommending
 from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.ranges import Count, NonNegative, Positive, Share, at_least
 
@@ -110,8 +110,6 @@ def load(config: Config) -> Splits:
     from kerasuite.data import histories, interactions, likes
 
     log = _next_item.read(config)
-    if not config.repeat_items:
-        log = interactions.without_repeats(log)
     log = interactions.with_enough(log, config.min_item_count, config.min_user_count)
     parts = histories.split(
         log,
@@ -119,7 +117,9 @@ def load(config: Config) -> Splits:
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
     )
-    notes = (*log.notes, *parts.notes, _next_item.size_note(log))
+    # Read here for its faults and notes, before anything is trained.
+    known = _ranking.items(config, parts.train.class_names)
+    notes = (*log.notes, *parts.notes, _next_item.size_note(log), *(known.notes if known else ()))
     if config.model == POINTWISE:
         notes += (likes.like_from(parts.train, config.like_from)[1],)
     warnings = tuple(interactions.skipped_sentence(log))

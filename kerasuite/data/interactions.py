@@ -183,14 +183,15 @@ def _order(users: np.ndarray, times: np.ndarray | None) -> tuple[np.ndarray, tup
 
 
 def without_repeats(log: Log) -> Log:
-    """Of a user's interactions with one item the first."""
+    """Of a user's interactions with one item the first; what is asked about, a rating of NaN, stays."""
     pairs = log.users.astype(np.int64) * len(log.item_ids) + log.items
-    _, first = np.unique(pairs, return_index=True)
-    if len(first) == len(log):
+    keep = np.zeros(len(log), bool) if log.ratings is None else np.isnan(log.ratings)
+    had = np.flatnonzero(~keep)
+    keep[had[np.unique(pairs[had], return_index=True)[1]]] = True
+    if keep.all():
         return log
-    lost = len(log) - len(first)
-    note = f"{lost:,} interaction(s) were with an item that the user had already had: left out."
-    return log.take(np.sort(first), note)
+    note = f"{(~keep).sum():,} interaction(s) were with an item that the user had already had: left out."
+    return log.take(keep, note)
 
 
 def with_enough(log: Log, least_of_item: int, least_of_user: int) -> Log:

@@ -20,7 +20,7 @@ _CALLED = {
     GROUP: (GROUP, "genre", "genres", "category", "categories", "class", "brand"),
 }
 # Beside a log in the folder of a data set.
-_BESIDE = ("movies.csv", "movies.dat", "items.csv", "*.item")
+_BESIDE = ("movies.csv", "movies.dat", "items.csv")
 # MovieLens's movies.dat has no names above its columns.
 _UNNAMED = (ID, TITLE, GROUP)
 # Its u.item has five columns, then one of 0 or 1 for each of these, in the order of its u.genre.
@@ -41,11 +41,20 @@ class Items(NamedTuple):
 
 def beside(log: Path) -> Path | None:
     """The table of items that lies beside a log, as MovieLens and RecBole have it."""
-    folder = log if log.is_dir() else log.parent
-    names = (f"{log.name.split('.')[0]}.item", *_BESIDE) if log.is_file() else _BESIDE
-    if log.is_file() and log.suffix not in (".inter", ".dat", ".data") and log.name != "ratings.csv":
-        return None
-    return next((found for name in names for found in sorted(folder.glob(name))), None)
+    own = f"{log.name.split('.')[0]}.item"
+    if log.suffix == ".inter":
+        names = (own,)
+    elif log.suffix in (".dat", ".data") or log.name == "ratings.csv":
+        names = (own, *_BESIDE)
+    else:
+        names = ()
+    return next((log.parent / name for name in names if (log.parent / name).is_file()), None)
+
+
+def unused(path: Path, fault: InputError, number: int) -> Items:
+    """Nothing of so many items, where a table that was not asked for cannot be used."""
+    empty = np.full(number, "")
+    return Items(empty, empty, (f"{path.name}, which lies beside the log, is not used. {fault}",))
 
 
 def read(path: Path, item_ids: Sequence[str]) -> Items:
@@ -57,7 +66,8 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
     frame = _frame(path)
     names = _columns(path, frame.columns)
     cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
-    known = frame.select(cells).unique(ID, keep="first", maintain_order=True)
+    with_id = frame.select(cells).filter(pl.col(ID) != "")
+    known = with_id.unique(ID, keep="first", maintain_order=True)
     catalogue = pl.DataFrame({ID: np.asarray(item_ids, object)}, schema={ID: pl.String})
     found = catalogue.join(known, on=ID, how="left", maintain_order="left")
     number = int(catalogue[ID].is_in(known[ID].to_list()).sum())
@@ -71,8 +81,13 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
         for what in (TITLE, GROUP)
     ]
     columns[1] = np.array([_first(group) for group in columns[1].tolist()])
-    missing = len(item_ids) - number
-    notes = (f"{missing:,} of {len(item_ids):,} items are not in {path.name}.",) if missing else ()
+    counted = {
+        f"of {len(item_ids):,} items are not in it": len(item_ids) - number,
+        "row(s) of it have no id": len(frame) - len(with_id),
+        "row(s) of it have an id that stands there before": len(with_id) - len(known),
+    }
+    notes = (f"Titles and groups of the items are those of {path.name}.",)
+    notes += tuple(f"{count:,} {what}." for what, count in counted.items() if count)
     if (columns[1] != "").any():
         notes += (
             f"Of {path.name}, {names[GROUP]!r} is taken as the group of an item, the first where there are several.",
@@ -120,6 +135,11 @@ def _columns(path: Path, there: Sequence[str]) -> dict[str, str]:
     found = {}
     for what, called in _CALLED.items():
         fitting = [name for name in there if log_tables.plain(name) in called and name not in found.values()]
+        if what == ID and len(fitting) > 1:
+            raise InputError(
+                f"--items {path} has {len(fitting)} columns that may hold the ids: {', '.join(map(repr, fitting))}. "
+                "Rename all but one."
+            )
         if fitting:
             found[what] = min(fitting, key=lambda name: called.index(log_tables.plain(name)))
     if ID not in found:

@@ -79,7 +79,10 @@ class ServableRecommender(tf.Module):
         scores = tf.where(known[:, None], self.scorer(read, training=False), self._popularity)
         if not self._repeats:
             scores = without(scores, numbers)
-        found, places = tf.math.top_k(scores, self.k)
+        number = len(self.prepare.item_ids)
+        found, places = tf.math.top_k(scores, min(self.k, number))
+        short = [[0, 0], [0, max(self.k - number, 0)]]  # a list is as long in a small catalogue
+        found, places = tf.pad(found, short, constant_values=-np.inf), tf.pad(places, short)
         return {
             "items": tf.where(found > -np.inf, tf.gather(self.prepare.item_ids, places), ""),
             "scores": found,  # both (batch, k), best first

@@ -13,7 +13,8 @@ def test_titles_and_groups_come_in_the_order_of_the_catalogue(tmp_path):
     found = read(tmp_path / "movies.csv", 'movieId,title,genres\n3,Three,Drama|Crime\n1,"One, first",Comedy\n9,Nine,\n')
     assert found.titles.tolist() == ["One, first", "", "Three"]
     assert found.groups.tolist() == ["Comedy", "", "Drama"]
-    assert any("1 of 3 items are not in movies.csv" in note for note in found.notes)
+    assert "Titles and groups of the items are those of movies.csv." in found.notes
+    assert "1 of 3 items are not in it." in found.notes
     assert any("'genres' is taken as the group" in note for note in found.notes)
 
 
@@ -36,6 +37,13 @@ def test_the_flags_of_movielens_100k_are_read_as_genres(tmp_path):
     assert found.groups.tolist() == ["Animation", "", "Drama"]
 
 
+def test_rows_without_an_id_and_those_of_an_item_that_came_before_are_counted(tmp_path):
+    found = read(tmp_path / "items.csv", "item,title\n1,x\n,y\n1,z\n2,a\n3,b\n")
+    assert found.titles.tolist() == ["x", "a", "b"]
+    assert "1 row(s) of it have no id." in found.notes
+    assert "1 row(s) of it have an id that stands there before." in found.notes
+
+
 def test_groups_alone_are_enough(tmp_path):
     found = read(tmp_path / "items.jsonl", '{"item": "1", "category": ["a", "b"]}\n{"item": "2", "category": ["c"]}\n')
     assert (found.titles.tolist(), found.groups.tolist()) == (["", "", ""], ["a", "c", ""])
@@ -45,6 +53,7 @@ def test_groups_alone_are_enough(tmp_path):
     ("name", "content", "said"),
     [
         ("items.csv", "number,title\n1,x\n", "No column of --items"),
+        ("items.csv", "id,item_id,title\n1,2,x\n", "2 columns that may hold the ids: 'id', 'item_id'"),
         ("items.csv", "item,colour\n1,x\n", "no titles and no groups; it has 'item', 'colour'"),
         ("items.csv", "item,title\n77,x\n", "the first is '77', and the log's first is '1'"),
         ("items.pdf", "x", "not named as a table"),
@@ -60,6 +69,11 @@ def test_the_table_beside_a_log_is_found(tmp_path):
     for name in ("ratings.csv", "movies.csv", "log.csv"):
         (tmp_path / name).write_text("x")
     assert item_table.beside(tmp_path / "ratings.csv") == tmp_path / "movies.csv"
-    assert item_table.beside(tmp_path) == tmp_path / "movies.csv"
+    for name in ("u.item", "ml.item"):
+        (tmp_path / name).write_text("x")
+    assert item_table.beside(tmp_path / "u.data") == tmp_path / "u.item"
+    assert item_table.beside(tmp_path / "ml.inter") == tmp_path / "ml.item"
+    # Other tables beside a log in RecBole's form may be of other data.
+    assert item_table.beside(tmp_path / "mine.inter") is None
     # A table of one's own has others of one's own beside it.
     assert item_table.beside(tmp_path / "log.csv") is None

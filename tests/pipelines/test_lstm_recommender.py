@@ -120,6 +120,34 @@ def test_another_log_is_evaluated_with_the_runs_baselines(finished, tmp_path):
     assert (odd["target"], odd["rank"]) == ("(not in the catalogue)", "")
 
 
+def test_the_runs_own_log_evaluates_to_the_runs_own_numbers_though_users_come_back_to_items(config, tmp_path):
+    rows = [*walks(60), *((f"u{user:03d}", f"i{user % ITEMS:02d}", 99) for user in range(0, 60, 2))]
+    path = write_log(tmp_path / "log.csv", rows)
+    settings = replace(config, data=(str(path),), epochs=2, output=str(tmp_path / "run"))
+    run_dir = run.start("lstm_recommender", settings)
+    assert cli.main(["evaluate", str(run_dir), "--data", str(path), "--output", str(tmp_path / "report")]) == 0
+    assert metrics_of(tmp_path / "report")["test"] == metrics_of(run_dir)["test"]
+
+
+def test_a_catalogue_of_few_items_is_ranked_to_its_end(config, tmp_path):
+    rows = [(user, f"i{int(item[1:]) % 5}", place) for user, item, place in walks(40)]
+    settings = replace(config, data=(str(write_log(tmp_path / "log.csv", rows)),), epochs=1)
+    run_dir = run.start("lstm_recommender", replace(settings, output=str(tmp_path / "run")))
+    assert metrics_of(run_dir)["test"]["hit_rate@20"]["value"] == 1
+
+
+def test_a_table_of_items_that_is_named_is_read_before_anything_is_trained(config, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.csv is not there"):
+        lstm_recommender.load(replace(config, items=str(tmp_path / "nowhere.csv")))
+
+
+def test_a_table_of_other_items_beside_a_log_is_not_used_and_that_is_said(config, tmp_path):
+    path = write_log(tmp_path / "ratings.csv", walks(40))
+    (tmp_path / "movies.csv").write_text("movieId,title\n7,Seven\n")
+    notes = lstm_recommender.load(replace(config, data=(str(path),))).notes
+    assert any("movies.csv, which lies beside the log, is not used" in note for note in notes)
+
+
 def test_titles_and_groups_stand_in_the_report_and_in_predictions(config, tmp_path, capsys):
     items = "".join(f"i{number:02d},Film {number},{'odd' if number % 2 else 'even'}\n" for number in range(ITEMS))
     (tmp_path / "items.csv").write_text("item,title,genre\n" + items)

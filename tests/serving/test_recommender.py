@@ -59,6 +59,14 @@ def test_a_list_ends_where_everything_was_had(served):
     assert found.items[0][2:].tolist() == ["", "", ""]
 
 
+def test_a_list_is_filled_up_where_the_catalogue_is_smaller(scorer, tmp_path):
+    made = recommender.ServableRecommender(scorer, HistoryPreparation(ITEM_IDS, 3), POPULARITY, 20)
+    recommender.export(tmp_path / "servable", made)
+    found = recommender.Recommender(tmp_path / "servable")([["i3"]])
+    assert found.items.shape == found.scores.shape == (1, 20)
+    assert found.items[0].tolist() == [*by_hand(scorer, ["i3"], 11), *[""] * 9]
+
+
 def test_items_may_come_again_where_that_was_asked_for(scorer, tmp_path):
     made = recommender.ServableRecommender(scorer, HistoryPreparation(ITEM_IDS, 3), POPULARITY, 12, repeats=True)
     recommender.export(tmp_path / "servable", made)
