@@ -55,15 +55,16 @@ class Skipped(NamedTuple):
         return f"{self.id}: {self.reason}"
 
 
-def named(what: str, items: Iterable[Any], most: int = 20) -> str:
-    """A sentence that names items, the first of them where they are many.
+def named(what: str, items: Iterable[Any], most: int = 20, total: int | None = None) -> str:
+    """A sentence that names items, the first of them where they are many; total, if there are more than are given.
 
     Example:
         >>> named("2 inputs were skipped", [Skipped("a.png", "empty"), Skipped("b.png", "broken")])
         '2 inputs were skipped: a.png: empty; b.png: broken.'
     """
     items = [str(item) for item in items]
-    more = f"; and {len(items) - most:,} more" if len(items) > most else ""
+    others = (len(items) if total is None else total) - min(len(items), most)
+    more = f"; and {others:,} more" if others else ""
     return f"{what}: {'; '.join(items[:most])}{more}."
 
 
@@ -216,8 +217,8 @@ class Examples:
         )
 
     def fingerprint(self) -> str:
-        """A digest of every row, its label and its place: 16 hexadecimal digits."""
-        content = hashlib.blake2b(digest_size=8)
+        """A digest of every row, its label, its place, and the names of the classes: 16 hexadecimal digits."""
+        content = hashlib.blake2b(repr(self.class_names).encode(), digest_size=8)
         for column in (*self.inputs.values(), *self.facts.values(), self.labels, self.groups):
             if column is None:
                 continue
@@ -267,7 +268,8 @@ class Splits:
     """Three disjoint sets of examples, and what was noticed on the way.
 
     Args:
-        skipped: inputs that could not be used, with reasons.
+        skipped: inputs that could not be used, with reasons; of very many the first.
+        num_skipped: how many these are, if more than are named.
         notes: sentences that a reader of the report should know (a size that was chosen).
         warnings: sentences to read before any number (what was skipped, what stands in train and in test).
     """
@@ -278,6 +280,7 @@ class Splits:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    num_skipped: int = 0
 
     def __post_init__(self):
         empty = [name for name in ("train", "validation", "test") if not len(getattr(self, name))]
@@ -288,7 +291,7 @@ class Splits:
     def counts(self) -> dict[str, int]:
         """Rows a part, and how many inputs were skipped."""
         parts = {name: len(getattr(self, name)) for name in ("train", "validation", "test")}
-        return parts | {"skipped": len(self.skipped)}
+        return parts | {"skipped": max(self.num_skipped, len(self.skipped))}
 
     def fingerprint(self) -> str:
         """A digest of all three parts."""

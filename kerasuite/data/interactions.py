@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from kerasuite.contracts import Skipped, named
-from kerasuite.data import log_tables
+from kerasuite.data import log_tables, tables
 from kerasuite.data.log_tables import ITEM, RATING, ROW, SOURCE, TIME, USER, LogColumns
 from kerasuite.errors import InputError
 
@@ -120,34 +120,56 @@ def _usable(
     rows: pl.DataFrame, name: str, rating_range: tuple[float, float] | None, may_ask: bool
 ) -> tuple[pl.DataFrame, tuple[Skipped, ...], int]:
     """The rows that can be used, with times and ratings as numbers; the others by name; how many these are."""
-    reason = pl.when(pl.col(USER) == "").then(pl.lit("no user")).when(pl.col(ITEM) == "").then(pl.lit("no item"))
-    numbers = {}
+    rows, faults = _with_numbers(rows, rating_range, may_ask)
+    is_bad = pl.any_horizontal(fault for fault, _ in faults).fill_null(False)
+    lost, kept = rows.filter(is_bad), rows.filter(~is_bad)
+    # Sentences are made of rows that are named alone: a log may be long.
+    reason = pl.coalesce(pl.when(fault).then(words) for fault, words in faults)
+    named_rows = lost.head(MOST_NAMED).select(SOURCE, ROW, reason.alias("_reason")).rows()
+    skipped = tuple(Skipped(f"{source}[{row}]", why) for source, row, why in named_rows)
+    if not len(kept):
+        first = f", the first is {skipped[0]}" if skipped else ""
+        raise InputError(
+            f"{name} has no row that can be used{first}. Each row needs a user and an item; a time is a number or a "
+            "date such as 2026-01-31, a rating a number."
+        )
+    numbers = {f"_{what}": what for what in (TIME, RATING) if f"_{what}" in kept.columns}
+    return kept.select(USER, ITEM, *numbers).rename(numbers), skipped, len(lost)
+
+
+Fault = tuple[pl.Expr, pl.Expr]
+
+
+def _with_numbers(
+    rows: pl.DataFrame, rating_range: tuple[float, float] | None, may_ask: bool
+) -> tuple[pl.DataFrame, list[Fault]]:
+    """The rows with times and ratings as numbers too, and their faults, each with its words."""
+    faults = []
+    for what in (USER, ITEM):
+        faults.append((pl.col(what) == "", pl.lit(f"no {what}")))
+        is_broken = pl.col(what).str.contains(tables.NOT_TEXT, literal=True)
+        faults.append((is_broken, pl.format(f"{what} {{}} is not UTF-8", what)))
     if TIME in rows.columns:
-        numbers[TIME] = log_tables.seconds(rows[TIME])
-        reason = reason.when(pl.col("_time").is_null()).then(pl.format("time {} is neither a number nor a date", TIME))
+        seconds, is_number = log_tables.seconds(rows[TIME]), log_tables.are_numbers(rows[TIME])
+        is_date = ~is_number & seconds.is_not_null()
+        # Numbers cannot be compared with dates: which are fewer go.
+        kinds, other = (("date", "numbers"), is_date) if is_number.sum() >= is_date.sum() else (
+            ("number", "dates"), is_number)  # fmt: skip
+        rows = rows.with_columns(seconds.alias("_time"), other.alias("_other"))
+        faults += [
+            (pl.col("_time").is_null(), pl.format("time {} is neither a number nor a date", TIME)),
+            (pl.col("_other"), pl.format("time {} is a {}, where most are {}", TIME, *map(pl.lit, kinds))),
+        ]
     if RATING in rows.columns:
-        numbers[RATING] = rows[RATING].cast(pl.Float64, strict=False)
+        rows = rows.with_columns(pl.col(RATING).cast(pl.Float64, strict=False).alias("_rating"))
         is_number = pl.col("_rating").is_finite().fill_null(False)
-        if may_ask:
-            is_number |= pl.col(RATING) == ""
-        reason = reason.when(~is_number).then(pl.format("rating {} is no number", RATING))
+        is_asked = (pl.col(RATING) == "") & may_ask
+        faults.append((~is_number & ~is_asked, pl.format("rating {} is no number", RATING)))
         if rating_range:
             low, high = rating_range
             beyond = ~pl.col("_rating").is_between(low, high)
-            reason = reason.when(beyond).then(pl.format(f"rating {{}} is not from {low:g} to {high:g}", RATING))
-    rows = rows.with_columns(*(column.alias(f"_{what}") for what, column in numbers.items()))
-    rows = rows.with_columns(_reason=reason.otherwise(pl.lit(None, pl.String)))
-    lost = rows.filter(pl.col("_reason").is_not_null())
-    kept = rows.filter(pl.col("_reason").is_null())
-    skipped = tuple(
-        Skipped(f"{source}[{row}]", why)
-        for source, row, why in lost.head(MOST_NAMED).select(SOURCE, ROW, "_reason").rows()
-    )
-    if not len(kept):
-        first = f", the first is {skipped[0]}" if skipped else ""
-        raise InputError(f"{name} has no row that can be used{first}. Each row needs a user and an item.")
-    kept = kept.with_columns(*(pl.col(f"_{what}").alias(what) for what in numbers))
-    return kept.select(USER, ITEM, *numbers), skipped, len(lost)
+            faults.append((beyond, pl.format(f"rating {{}} is not from {low:g} to {high:g}", RATING)))
+    return rows, faults
 
 
 def _each_once(rows: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -229,4 +251,4 @@ def skipped_sentence(log: Log) -> list[str]:
     """The sentence on rows that could not be used, if there were any."""
     if not log.num_skipped:
         return []
-    return [named(f"{log.num_skipped:,} row(s) of the log were skipped", log.skipped)]
+    return [named(f"{log.num_skipped:,} row(s) of the log were skipped", log.skipped, total=log.num_skipped)]

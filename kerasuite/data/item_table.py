@@ -104,7 +104,7 @@ def _frame(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise InputError(f"--items {path} is not there as a file.")
     if path.suffix.lower() in (".dat", ".item"):
-        frame = log_tables.cells(path, ("::", "\t", "|"))
+        frame = log_tables.cells(path, ("::", "\t", "|")).frame
         if ":" in frame.row(0)[0]:
             return _typed(frame)
         if frame.width == _BEFORE_GENRES + len(_GENRES):

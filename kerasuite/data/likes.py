@@ -152,8 +152,3 @@ def _digests(users: np.ndarray, items: np.ndarray) -> np.ndarray:
     pairs = zip(users.tolist(), items.tolist())
     found = (blake2b(f"{user}\t{item}".encode(), digest_size=16).hexdigest() for user, item in pairs)
     return np.fromiter(found, "S32", len(users))
-
-
-def _folds(marks: Ragged) -> np.ndarray:
-    """The fold of each mark's user."""
-    return np.repeat(np.arange(len(marks)) % FOLDS, marks.lengths)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,9 +60,13 @@ def paths(names: Sequence[str]) -> list[Path]:
     for name in names:
         path = named.LOGS[name]() if name in named.LOGS else Path(name).expanduser()
         if path.is_dir():
-            inside = [each for pattern in _IN_FOLDERS for each in sorted(path.glob(pattern))]
+            inside = list(dict.fromkeys(each for pattern in _IN_FOLDERS for each in sorted(path.glob(pattern))))
             if not inside:
                 raise InputError(f"{path} has none of {', '.join(_IN_FOLDERS)} in it. Name the file.")
+            if len(inside) > 1:
+                raise InputError(
+                    f"{path} has {' and '.join(each.name for each in inside)} in it. Name the one to read."
+                )
             path = inside[0]
         if not path.is_file():
             raise InputError(f"{name} is neither the name of a data set nor there as a file. {TAKES}.")
@@ -81,31 +86,41 @@ def read(path: Path, columns: LogColumns) -> LogTable:
     frame = table.frame.select(cells).with_columns(
         pl.lit(path.name).alias(SOURCE), (pl.int_range(pl.len()) + table.first_row).alias(ROW)
     )
-    return LogTable(path, frame, table.notes + notes)
+    is_blank = pl.all_horizontal(pl.col(list(names)) == "")
+    return LogTable(path, frame.filter(~is_blank), table.notes + notes)
 
 
 def _table(path: Path) -> tables.Table:
     ending = Path(path.name.lower().removesuffix(".gz")).suffix
     if ending in _UNNAMED_ENDINGS:
-        return _unnamed(path, cells(path))
+        table = cells(path)
+        return _named_after_all(path, table) if _are_names(table.frame.row(0)) else _unnamed(path, table)
     if ending in _TYPED_ENDINGS:
-        return _delimited(path)
+        table = tables.read(path, TAKES, ending=".tsv")
+        return table._replace(frame=table.frame.rename({name: name.split(":")[0] for name in table.frame.columns}))
     if not tables.is_table(path):
         raise InputError(f"{path} is not named as a log is. {TAKES}.")
     table = tables.read(path, TAKES)
     if tables.is_delimited(path) and all(_is_number(name) for name in table.frame.columns):
         # The first row stands where names are expected.
-        return _unnamed(path, tables.read(path, TAKES, has_names=False).frame)
+        return _unnamed(path, tables.read(path, TAKES, has_names=False))
     return table
 
 
-def _delimited(path: Path) -> tables.Table:
-    table = tables.delimited(path)
-    return table._replace(frame=table.frame.rename({name: name.split(":")[0] for name in table.frame.columns}))
+def _are_names(cells: Sequence[str | None]) -> bool:
+    """Whether the first line of a file that has no names as a rule has them after all."""
+    known = {name for called in _CALLED.values() for name in called}
+    return any(plain(cell or "") in known for cell in cells)
 
 
-def _unnamed(path: Path, frame: pl.DataFrame) -> tables.Table:
-    width = len(frame.columns)
+def _named_after_all(path: Path, table: tables.Table) -> tables.Table:
+    frame, names = table.frame, [cell or f"column_{number}" for number, cell in enumerate(table.frame.row(0), 1)]
+    note = f"The first line of {path.name} is taken as the names of its columns."
+    return tables.Table(frame[1:].rename(dict(zip(frame.columns, names))), 2, (*table.notes, note))
+
+
+def _unnamed(path: Path, table: tables.Table) -> tables.Table:
+    frame, width = table.frame, len(table.frame.columns)
     if width not in _UNNAMED:
         raise InputError(
             f"{path} has {width} columns and no names above them; without names, two are taken as user and item, and "
@@ -113,10 +128,10 @@ def _unnamed(path: Path, frame: pl.DataFrame) -> tables.Table:
         )
     names = _UNNAMED[width]
     note = f"{path.name} has no names above its columns: they are taken as {', '.join(names)}."
-    return tables.Table(frame.rename(dict(zip(frame.columns, names))), 1, (note,))
+    return tables.Table(frame.rename(dict(zip(frame.columns, names))), 1, (*table.notes, note))
 
 
-def cells(path: Path, separators: Sequence[str] = (_DOUBLE_COLON, "\t", ",")) -> pl.DataFrame:
+def cells(path: Path, separators: Sequence[str] = (_DOUBLE_COLON, "\t", ",")) -> tables.Table:
     """The cells of lines as text, cut at the first of the separators that the first line has, or at spaces.
 
     Raises:
@@ -124,30 +139,31 @@ def cells(path: Path, separators: Sequence[str] = (_DOUBLE_COLON, "\t", ",")) ->
     """
     try:
         raw = tables.opened(path).read()
-    except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault.strerror or fault}.") from fault
+    except (OSError, EOFError, zlib.error) as fault:
+        raise InputError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}.") from fault
     if not raw.strip():
         raise InputError(f"{path} is empty. {TAKES}.")
+    notes = ()
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        # MovieLens's older files are Latin-1.
-        text = raw.decode("latin-1")
+        # MovieLens's older files are.
+        text, notes = raw.decode("latin-1"), (f"{path.name} is not UTF-8: it is read as Latin-1.",)
     first = text.lstrip().split("\n", 1)[0]
     separator = next((mark for mark in separators if mark in first), " ")
     if separator == _DOUBLE_COLON:
         text, separator = text.replace(_DOUBLE_COLON, "\x1f"), "\x1f"
     try:
-        return pl.read_csv(
+        frame = pl.read_csv(
             io.BytesIO(text.encode()), separator=separator, has_header=False, quote_char=None, infer_schema=False
         )
+        return tables.Table(frame, 1, notes)
     except pl.exceptions.PolarsError as fault:
         width = first.count(separator) + 1
         lines = enumerate(text.splitlines(), 1)
-        row, line = next((row, line) for row, line in lines if line.count(separator) + 1 > width)
-        raise InputError(
-            f"{path}, line {row} has more than the {width} columns of the first line: {line[:80]!r}."
-        ) from fault
+        row, line = next(((row, line) for row, line in lines if line.count(separator) + 1 > width), (0, ""))
+        why = f"line {row} has more than the {width} columns of the first line: {line[:80]!r}" if row else str(fault)
+        raise InputError(f"{path} cannot be read: {why}.") from fault
 
 
 def _is_number(text: str) -> bool:
@@ -181,14 +197,25 @@ def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tupl
         elif what in (USER, ITEM):
             raise InputError(
                 f"Which column of {path} holds the {what}s is not clear: {listed}.{tables.wrongly_saved(there)} Name "
-                f"it by --{what}-column."
+                f"it by --{what}-column. If that is a row and not the names of columns, put a line of names above it, "
+                "such as user,item,time."
             )
+    for what, name in found.items():
+        if (others := [other for other in found if found[other] == name]) != [what]:
+            raise InputError(f"The column {name!r} of {path} is said to hold the {' and the '.join(others)}.")
+        if any(tables.original(other) == name != other for other in there):
+            raise InputError(f"{path} has several columns {name!r}. Rename all but one.")
     return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
 
 
 def plain(name: str) -> str:
     """A column's name in lower case, letters and digits alone."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def are_numbers(times: pl.Series) -> pl.Series:
+    """Which times are numbers, as text."""
+    return times.cast(pl.Float64, strict=False).is_finite().fill_null(False)
 
 
 def seconds(times: pl.Series) -> pl.Series:
@@ -198,8 +225,7 @@ def seconds(times: pl.Series) -> pl.Series:
         >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01T01:00:00+01:00", "soon"])).to_list()
         [12.5, 86400.0, 0.0, None]
     """
-    numbers = times.cast(pl.Float64, strict=False)
-    numbers = numbers.set(~numbers.is_finite().fill_null(False), None)
+    numbers = times.cast(pl.Float64, strict=False).set(~are_numbers(times), None)
     if not numbers.null_count():
         return numbers
     plain_times, day = times.str.strip_suffix("Z"), "%Y-%m-%d"

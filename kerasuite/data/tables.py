@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -46,17 +47,18 @@ def is_delimited(path: str | Path) -> bool:
     return Path(str(path).lower().removesuffix(".gz")).suffix in DELIMITED
 
 
-def read(path: Path, takes: str = "", *, has_names: bool = True) -> Table:
+def read(path: Path, takes: str = "", *, has_names: bool = True, ending: str = "") -> Table:
     """Read a table. Bytes that are no UTF-8 become U+FFFD.
 
     Args:
         takes: what is expected there, for errors.
         has_names: whether the first line of a csv or tsv names the columns.
+        ending: what the file is to be read as, if its own says nothing.
 
     Raises:
         InputError: it cannot be read; names the row.
     """
-    ending = Path(path.name.lower().removesuffix(".gz")).suffix
+    ending = ending or Path(path.name.lower().removesuffix(".gz")).suffix
     try:
         if not path.stat().st_size:
             raise pl.exceptions.NoDataError
@@ -65,8 +67,9 @@ def read(path: Path, takes: str = "", *, has_names: bool = True) -> Table:
         if ending in PARQUET:
             return Table(_as_text(pl.read_parquet(path)), 1)
         return delimited(path, has_names)
-    except OSError as fault:
-        raise InputError(f"{path} cannot be read: {fault.strerror or fault}. {takes}".rstrip()) from fault
+    except (OSError, EOFError, zlib.error) as fault:
+        why = getattr(fault, "strerror", None) or fault
+        raise InputError(f"{path} cannot be read: {why}. {takes}".rstrip()) from fault
     except pl.exceptions.NoDataError as fault:
         raise InputError(f"{path} is empty. {takes}".rstrip()) from fault
     except pl.exceptions.PolarsError as fault:
@@ -205,12 +208,16 @@ def plain_names(path: Path, names: list[str], wanted: Iterable[str]) -> dict[str
     plain: dict[str, str] = {}
     wanted = set(wanted)
     for name in names:
-        # Of two columns of one name polars renames the second.
-        own = _RENAMED.sub("", name)
+        own = original(name)
         other = plain.setdefault(own.strip().lower(), name)
         if other != name and own.strip().lower() in wanted:
             raise InputError(f"{path} has the columns {other!r} and {own!r}. Keep one.")
     return plain
+
+
+def original(name: str) -> str:
+    """What a column is called in the file: of two of one name polars renames the second."""
+    return _RENAMED.sub("", name)
 
 
 def wrongly_saved(texts: Iterable[str]) -> str:

@@ -50,8 +50,9 @@ def test_the_last_item_is_the_tests_and_the_one_before_it_validations():
     assert found.train.class_names == tuple("vwxyz")
 
 
-def test_nothing_that_is_to_be_foreseen_is_trained_on():
-    log = random_log()
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_that_is_to_be_foreseen_is_trained_on(seed):
+    log = random_log(seed)
     found = parts(log, "last")
     everything = {(user, item) for user, item in zip(log.user_ids[log.users], log.item_ids[log.items])}
     held = {(user, next_) for part in (found.validation, found.test) for user, (_, next_) in told(part).items()}
@@ -62,8 +63,9 @@ def test_nothing_that_is_to_be_foreseen_is_trained_on():
     assert trained | held == everything
 
 
-def test_by_time_nothing_after_the_moment_is_trained_on_and_nothing_before_it_foreseen():
-    log = random_log()
+@pytest.mark.parametrize("seed", range(8))
+def test_by_time_nothing_after_the_moment_is_trained_on_and_nothing_before_it_foreseen(seed):
+    log = random_log(seed)
     found = parts(log, "time")
     when = {(log.user_ids[u], log.item_ids[i]): t for u, i, t in zip(log.users, log.items, log.times)}
     names = np.array(found.train.class_names)

@@ -60,7 +60,7 @@ def test_columns_that_are_named_are_taken(log):
         ("user,item\n1,2\n", {"time": "when"}, "no column 'when' (--time-column); it has 'user', 'item'"),
         ("1,2,3\n4,5,6\n", {}, "3 columns and no names above them"),
         ("", {}, "is empty"),
-        ("user,item\n,\n", {}, "no row that can be used, the first is log.csv[2]: no user"),
+        ("user,item\n,x\n", {}, "no row that can be used, the first is log.csv[2]: no user"),
     ],
 )
 def test_what_is_not_clear_is_refused_with_what_is_there(log, text, options, said):
@@ -91,6 +91,42 @@ def test_rows_that_cannot_be_used_are_named_with_the_reason(log):
     assert interactions.skipped_sentence(found)[0].startswith("5 row(s) of the log were skipped: log.csv[3]: no user;")
 
 
+def test_of_very_many_rows_that_cannot_be_used_all_are_counted(log):
+    found = log("user,item\n" + "a,x\n" + "b,\n" * 1500)
+    assert found.num_skipped == 1500
+    (sentence,) = interactions.skipped_sentence(found)
+    assert sentence.startswith("1,500 row(s) of the log were skipped: log.csv[3]: no item")
+    assert sentence.endswith("; and 1,480 more.")
+
+
+def test_ids_that_are_not_utf_8_are_not_taken_for_one_another(log):
+    found = log("user,item\na,x\nb,café\nc,cafè\n".encode("latin-1"))
+    assert [str(each) for each in found.skipped] == [
+        "log.csv[3]: item caf\N{REPLACEMENT CHARACTER} is not UTF-8",
+        "log.csv[4]: item caf\N{REPLACEMENT CHARACTER} is not UTF-8",
+    ]
+
+
+def test_a_file_of_movielens_that_is_not_utf_8_is_read_as_latin_1_and_that_is_said(log):
+    found = log("1::café::5::1\n".encode("latin-1"), "ratings.dat")
+    assert told(found) == [("1", "café")]
+    assert "ratings.dat is not UTF-8: it is read as Latin-1." in found.notes
+
+
+def test_numbers_among_dates_are_not_compared_with_them(log):
+    found = log("user,item,time\na,x,2023-05-01\na,y,2024\na,z,2022-05-01\n")
+    assert told(found) == [("a", "z"), ("a", "x")]
+    assert [str(each) for each in found.skipped] == ["log.csv[3]: time 2024 is a number, where most are dates"]
+    found = log("user,item,time\na,x,5\na,y,2024-01-01\na,z,3\n")
+    assert [str(each) for each in found.skipped] == ["log.csv[3]: time 2024-01-01 is a date, where most are numbers"]
+
+
+def test_blank_lines_are_no_rows(log):
+    found = log("user,item,time\na,x,1\n,,\na,y,2\n\n")
+    assert told(found) == [("a", "x"), ("a", "y")]
+    assert found.num_skipped == 0
+
+
 def test_rows_that_stand_twice_count_once(log):
     found = log("user,item,time\na,x,1\na,x,1\na,x,2\n")
     assert len(found) == 2
@@ -111,6 +147,51 @@ def test_rows_that_stand_twice_count_once(log):
 )
 def test_logs_come_in_many_files(log, name, text):
     assert told(log(text, name)) == [("1", "10"), ("1", "20"), ("2", "10")]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("log.txt", "user item\n1 10\n"), ("log.data", "userId\titem\tstars\n1\t10\t5\n")]
+)
+def test_a_line_of_names_is_no_row_where_none_is_expected_either(log, name, text):
+    found = log(text, name)
+    assert told(found) == [("1", "10")]
+    assert f"The first line of {name} is taken as the names of its columns." in found.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("log.inter", b""),
+        ("log.txt", b"\n\n"),
+        ("log.txt.gz", gzip.compress(b"1 10\n" * 99)[:20]),
+        ("log.csv.gz", gzip.compress(b"user,item\n" + b"1,10\n" * 99)[:20]),
+        ("log.txt.gz", b"1 10\n"),
+    ],
+)
+def test_a_file_that_is_empty_or_cut_short_is_refused_by_name(tmp_path, name, raw):
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(InputError, match=name):
+        interactions.read([str(tmp_path / name)], LogColumns())
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "said"),
+    [
+        ("user,item\n1,2\n", {"user": "item", "item": "item"}, "'item' of .* is said to hold the user and the item"),
+        ("user,item,item\n1,2,3\n", {}, "several columns 'item'"),
+        ("u1,i1\nu1,i2\n", {}, "put a line of names above it"),
+    ],
+)
+def test_columns_that_are_mistaken_are_refused(log, text, options, said):
+    with pytest.raises(InputError, match=said):
+        log(text, **options)
+
+
+def test_a_folder_with_several_logs_is_refused(tmp_path):
+    for name in ("a.inter", "b.inter"):
+        (tmp_path / name).write_text("user_id:token\titem_id:token\n1\t2\n")
+    with pytest.raises(InputError, match=r"a\.inter and b\.inter"):
+        interactions.read([str(tmp_path)], LogColumns())
 
 
 def test_the_log_of_a_data_sets_folder_is_found(tmp_path):
