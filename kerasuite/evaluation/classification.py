@@ -181,7 +181,9 @@ def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
     tables = []
     if "test_without_seen" in found:
         whole, without = found["test"], found["test_without_seen"]
-        rows = [[metric_words(name), _estimate(whole[name]), _estimate(without[name])] for name in without]
+        rows = [
+            [metric_words(name), Estimate.from_dict(whole[name]), Estimate.from_dict(without[name])] for name in without
+        ]
         columns = ["metric", f"all {len(scores.labels):,} rows", f"without the {len(scores.seen):,} seen in training"]
         tables.append(Table("The same model, scored both ways.", columns, rows))
     return Section("Rows seen in training", text, [], [*tables, _seen_table(scores, near)])
@@ -195,11 +197,6 @@ def _seen_table(scores: Scores, near: np.ndarray) -> Table:
     ]
     more = f", the first {len(listed)} of {len(scores.seen):,}" if len(listed) < len(scores.seen) else ""
     return Table(f"The rows seen in training{more}.", ["row", "class", "prediction", "the same"], rows)
-
-
-def _estimate(bounds: Mapping[str, Any]) -> Estimate:
-    """An estimate from its JSON, where None stands for NaN."""
-    return Estimate(**{name: np.nan if bound is None else bound for name, bound in bounds.items()})
 
 
 def sections(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +37,15 @@ class Estimate:
         """
         bounds = {name: float(getattr(self, name)) for name in ("value", "low", "high")}
         return {name: number if math.isfinite(number) else None for name, number in bounds.items()} | {"n": int(self.n)}
+
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, float | int | None]) -> Estimate:
+        """What `as_dict` gave.
+
+        >>> Estimate.from_dict(Estimate(0.5, float("nan"), 1.0, 2).as_dict())
+        Estimate(value=0.5, low=nan, high=1.0, n=2)
+        """
+        return cls(**{name: math.nan if number is None else number for name, number in numbers.items()})
 
 
 def interval_words(estimate: Estimate) -> str:

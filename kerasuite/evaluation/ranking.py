@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -161,8 +161,3 @@ def blocks(n: int, most: int) -> Iterator[np.ndarray]:
     """Row numbers, so many at a time: scores of all users and items at once would not fit."""
     for start in range(0, n, most):
         yield np.arange(start, min(start + most, n))
-
-
-def counts_of(items: Iterable[int] | np.ndarray, num_items: int) -> np.ndarray:
-    """How often each item occurs: int (items,)."""
-    return np.bincount(np.asarray(items, int), minlength=num_items)

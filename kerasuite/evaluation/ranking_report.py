@@ -14,6 +14,7 @@ from kerasuite.contracts import Ragged
 from kerasuite.evaluation import intervals, ranking
 from kerasuite.evaluation.display import ConfusionMatrixDisplay, HistoryDisplay
 from kerasuite.evaluation.drawing import png
+from kerasuite.evaluation.intervals import Estimate
 from kerasuite.evaluation.ranking import CUTS, HEADLINE, POPULARITY
 from kerasuite.evaluation.report import Figure, Section, Table, metric_words
 
@@ -173,9 +174,8 @@ def _new_items_section(rankings: Rankings, found: Mapping[str, Any]) -> Section:
     )
     if "test_of_known_items" not in found:
         return Section("Items never seen in training", text)
-    known = ranking.estimates(rankings.by_user, np.flatnonzero(rankings.is_known))
-    whole = ranking.estimates(rankings.by_user)
-    rows = [[metric_words(name), whole[name], known[name]] for name in known]
+    parts = [found[part] for part in ("test", "test_of_known_items")]
+    rows = [[metric_words(name), *(Estimate.from_dict(part[name]) for part in parts)] for name in parts[1]]
     columns = ["metric", f"all {len(rankings.targets):,} users", f"the {int(rankings.is_known.sum()):,} others"]
     return Section(
         "Items never seen in training", text, [], [Table("The same lists, scored both ways.", columns, rows)]
@@ -183,7 +183,7 @@ def _new_items_section(rankings: Rankings, found: Mapping[str, Any]) -> Section:
 
 
 def group_confusion(rankings: Rankings) -> ConfusionMatrixDisplay:
-    """The group of the next item against the group of the first recommendation.
+    """The group of the next item against the group of the first recommendation, of users who got one.
 
     Groups are genres or categories where they are known, the largest twenty; else of popularity.
     """
@@ -192,7 +192,8 @@ def group_confusion(rankings: Rankings) -> ConfusionMatrixDisplay:
         of_item, names = ranking.popularity_groups(rankings.counts), POPULARITY
     else:
         of_item, names = _largest_groups(rankings)
-    return ConfusionMatrixDisplay.from_predictions(of_item[rankings.targets], of_item[said], names)
+    got = said >= 0
+    return ConfusionMatrixDisplay.from_predictions(of_item[rankings.targets[got]], of_item[said[got]], names)
 
 
 def _largest_groups(rankings: Rankings) -> tuple[np.ndarray, Sequence[str]]:

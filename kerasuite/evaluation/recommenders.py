@@ -1,12 +1,12 @@
 """What a recommender has to beat: popularity, neighbours, the item before, and a linear model. SciPy only.
 
-Each gives lists of items for histories. Items that it knows nothing of follow by their popularity, and what stands in a
-history is not recommended, unless that is asked for.
+Each gives lists of items for histories. Items that it knows nothing of follow by their popularity (of EASE, by their
+number), and what stands in a history is not recommended, unless that is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ MOST_ITEMS_OF_EASE = 8000
 NEIGHBOURS, SHRINK = 100, 10.0
 RIDGE = 250.0
 RECENT = 0.1
+# Numbers in memory at a time, in each of a few arrays.
 _BLOCK_CELLS = 2**24
 
 
@@ -96,7 +97,8 @@ def item_knn(past: Past) -> Lists:
     norms = np.sqrt(np.asarray(had.sum(0)).ravel())
     near = []
     columns = had.T.tocsr()
-    for rows in blocks(past.num_items, 4096):
+    # The pairs of an item with others: as many as its users have items, some counted more than once.
+    for rows in _blocks(columns @ past.sequences.lengths):
         both = (columns[rows] @ had).tocsr()
         of_row = np.repeat(rows, np.diff(both.indptr))
         cosines = both.data / (norms[of_row] * norms[both.indices])
@@ -146,7 +148,10 @@ def _by_links(past: Past, links: sparse.csr_matrix | None, popularity: np.ndarra
 
     def lists(histories: Ragged, k: int) -> np.ndarray:
         found = np.empty((len(histories), k), np.int32)
-        for rows in blocks(len(histories), 2048):
+        # Longest first: a block is as wide as its first.
+        order_of_rows = np.argsort(-histories.lengths, kind="stable")
+        wide = (k + histories.lengths[order_of_rows]) * (NEIGHBOURS if links is not None else 1)
+        for rows in map(order_of_rows.__getitem__, _blocks(wide)):
             some = histories[rows]
             often = order[: k + (0 if past.repeats else some.lengths.max(initial=0))]
             candidates = _candidates(some, links, often, only_last)
@@ -157,6 +162,14 @@ def _by_links(past: Past, links: sparse.csr_matrix | None, popularity: np.ndarra
         return found
 
     return lists
+
+
+def _blocks(cells: np.ndarray) -> Iterator[np.ndarray]:
+    """Row numbers, so many at a time that their cells fit into memory; a row is never cut."""
+    of_block = (np.cumsum(cells) - cells) // _BLOCK_CELLS
+    for block in np.split(np.arange(len(cells)), np.flatnonzero(np.diff(of_block)) + 1):
+        if len(block):
+            yield block
 
 
 def _candidates(histories: Ragged, links, often: np.ndarray, only_last: bool) -> sparse.csr_matrix:

@@ -48,17 +48,34 @@ def test_markov_counts_what_came_after_the_last_item():
     assert lists[2].tolist() == lists[3].tolist() == [0, 4, 1]
 
 
-def test_neighbours_are_those_of_dense_cosines():
-    matrix = had(SEQUENCES)
-    both = matrix.T @ matrix
+def shrunk_cosines():
+    both = had(SEQUENCES).T @ had(SEQUENCES)
     norms = np.sqrt(np.diag(both))
     cosines = both / np.outer(norms, norms) * both / (both + recommenders.SHRINK)
     np.fill_diagonal(cosines, 0)
+    return cosines
+
+
+@pytest.mark.parametrize("cells", [2**24, 150])
+def test_neighbours_are_those_of_dense_cosines_in_blocks_of_any_size(monkeypatch, cells):
+    monkeypatch.setattr(recommenders, "_BLOCK_CELLS", cells)
     # What is linked to nothing comes by popularity, which is too little to change the order of links.
-    popularity = matrix.sum(0)
-    scores = had(HISTORIES) @ cosines + 1e-9 * popularity
+    scores = had(HISTORIES) @ shrunk_cosines() + 1e-9 * had(SEQUENCES).sum(0)
     expected = best(without(scores, HISTORIES), 8)
     assert recommenders.item_knn(PAST)(HISTORIES, 8).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("cells", [2**24, 150])
+def test_of_an_items_neighbours_the_nearest_alone_count(monkeypatch, cells):
+    monkeypatch.setattr(recommenders, "_BLOCK_CELLS", cells)
+    monkeypatch.setattr(recommenders, "NEIGHBOURS", 5)
+    popularity = had(SEQUENCES).sum(0)
+    found = recommenders.item_knn(PAST)(Ragged.of([[item] for item in range(25)]), 8)
+    for item, (cosines, near) in enumerate(zip(shrunk_cosines(), found)):
+        np.testing.assert_allclose(cosines[near[:5]], np.sort(cosines)[::-1][:5], rtol=1e-5)
+        # Behind them come the most popular.
+        others = [other for other in np.argsort(-popularity, kind="stable") if other not in {item, *near[:5]}]
+        assert near[5:].tolist() == others[:3]
 
 
 def test_ease_solves_the_ridge_regression_of_each_item_on_all_others():
@@ -71,6 +88,18 @@ def test_ease_solves_the_ridge_regression_of_each_item_on_all_others():
         weights[others, item] = np.linalg.solve(a.T @ a + recommenders.RIDGE * np.eye(24), a.T @ matrix[:, item])
     expected = best(without(had(HISTORIES) @ weights, HISTORIES), 8)
     assert recommenders.ease(PAST)(HISTORIES, 8).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("name", ["most_popular", "item_knn", "markov"])
+def test_a_history_that_is_much_longer_than_others_changes_no_list(monkeypatch, name):
+    sequences = Ragged.of([*(SEQUENCES[row] for row in range(80))])
+    many = Ragged.of([*(HISTORIES[row] for row in range(30)), np.arange(24)])
+    past = Past(sequences, 25)
+    expected = recommenders.fit_all(past)[name](HISTORIES, 8)
+    monkeypatch.setattr(recommenders, "_BLOCK_CELLS", 3000)
+    found = recommenders.fit_all(past)[name](many, 8)
+    assert found[:30].tolist() == expected.tolist()
+    assert found[30].tolist() == [24, *[-1] * 7]
 
 
 @pytest.mark.parametrize("name", ["most_popular", "item_knn", "markov", "ease"])
