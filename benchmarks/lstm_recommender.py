@@ -142,12 +142,11 @@ def ranking(data: str) -> dict:
         served = serving.ServableRecommender(scorer, prepare, np.zeros(len(item_ids)), config.top_k)
         serving.export(Path(folder, "servable"), served)
         loaded_again = serving.Recommender(f"{folder}/servable")
-        names, history = np.array(item_ids), test.inputs[histories.HISTORY]
+        names, history = np.array(item_ids, object), test.inputs[histories.HISTORY]
         some = [names[history[k]] for k in range(len(history))]
         loaded_again(some[:512])
         begun = time.perf_counter()
-        lists = histories.positions(loaded_again(some).items, item_ids)
-        measures.estimates(measures.by_user(lists, test.labels))
+        measures.estimates(measures.by_user(loaded_again.lists(some, test.ids, item_ids).items, test.labels))
     return {"seconds": time.perf_counter() - begun, "users": len(test), "items": len(item_ids)}
 
 

@@ -129,7 +129,7 @@ def predict(asked: Asked) -> Answers:
 
 
 def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, dict[str, Any]]], list[Skipped]]]:
-    log = _next_item.read_log(asked.files, asked.settings, may_ask=True)
+    log = _next_item.read_to_predict(asked, may_ask=True)
     ratings = np.full(len(log), np.nan) if log.ratings is None else log.ratings
     least = run_directory.read_json(asked.run_dir / run_directory.ENVIRONMENT)[LIKE_FROM]
     questions = np.flatnonzero(np.isnan(ratings))

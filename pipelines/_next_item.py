@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from kerasuite import config, run_directory
-from kerasuite.contracts import Examples, Splits
+from kerasuite.contracts import Examples
 from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from kerasuite.data.interactions import Log
     from kerasuite.data.lengths import LengthPlan
+    from kerasuite.pipelines._answers import Asked
     from kerasuite.training.fit import Fitted
 
 # Above so many items the loss takes a sample of them, if nothing is said.
@@ -59,9 +60,23 @@ def size_note(log: Log) -> str:
     return f"{len(log):,} interactions of {len(log.user_ids):,} users with {len(log.item_ids):,} items."
 
 
-def say(splits: Splits) -> None:
+def read_to_predict(asked: Asked, *, may_ask: bool = False) -> Log:
+    """The logs that `predict` was given, in the columns of the run's; what was mended is printed.
+
+    Raises:
+        InputError: they cannot be used.
+    """
+    try:
+        log = read_log(asked.files, asked.settings, may_ask=may_ask)
+    except InputError as fault:
+        raise InputError(f"{fault} (`predict` takes logs with the columns that the run's own log has.)") from fault
+    say(log.notes, ())
+    return log
+
+
+def say(notes: Sequence[str], warnings: Sequence[str]) -> None:
     """Print what was noticed in loading."""
-    for sentence in (*splits.notes, *(f"Warning: {sentence}" for sentence in splits.warnings)):
+    for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
         print(sentence, file=sys.stderr)
 
 

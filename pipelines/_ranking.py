@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     from kerasuite.data.item_ids import HistoryPreparation
     from kerasuite.data.item_table import Items
     from kerasuite.evaluation.ranking_report import Rankings
-    from kerasuite.serving.recommender import Recommended
+    from kerasuite.serving.recommender import Lists
     from kerasuite.training.fit import Fitted
 
 PIPELINE = "lstm_recommender"
 NEIGHBOURS_OF, NEIGHBOURS = 12, 5
 SERVING_INPUT = 'histories=tf.constant([["id1", "id2"], ["id3", ""]])'
+SERVING_USERS = ', users=tf.constant(["user1", ""])'
 
 
 def items(config: config.Settings, item_ids: tuple[str, ...]) -> Items | None:
@@ -78,7 +79,7 @@ def finish(
     )
     serving.export(run_dir / run_directory.SERVABLE, servable)
 
-    served = served_lists(config, run_dir, splits.test)
+    served = served_lists(run_dir, splits.test, splits.test.class_names)
     checked = serving.compare(served, in_python(config, scorer, splits), splits.test.ids)
     found = rankings(config, splits, splits.test, served.items, counts, known)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
@@ -103,17 +104,18 @@ def finish(
     return metrics
 
 
-def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> Recommended:
+def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> Lists:
     """What the model in Python recommends to the users of the test, as the export is held against it."""
     from kerasuite.data import batches, histories
     from kerasuite.evaluation import ranking
-    from kerasuite.serving.recommender import Recommended
+    from kerasuite.serving.recommender import Lists
 
     examples, history = splits.test, splits.test.inputs[histories.HISTORY]
     rows_of_users = _next_item.of_users(examples, _next_item.user_ids(config, splits.train))
     items, scores = [], []
     start = 0
-    for x in batches.inference(rows_of_users, preparation(config, splits.train), 512):
+    at_once = max(1, _next_item.SCORES // len(examples.class_names))
+    for x in batches.inference(rows_of_users, preparation(config, splits.train), min(at_once, 512)):
         rows = np.arange(start, start + len(x))
         found = scorer(x, training=False).numpy()
         found = found if config.repeat_items else ranking.without(found, history[rows])
@@ -121,8 +123,7 @@ def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> R
         items.append(lists)
         scores.append(np.where(lists >= 0, np.take_along_axis(found, lists, 1), -np.inf))
         start += len(x)
-    names = np.append(np.array(examples.class_names), "")
-    return Recommended(names[np.concatenate(items)], np.concatenate(scores), np.zeros(len(examples), np.int32))
+    return Lists(np.concatenate(items), np.concatenate(scores))
 
 
 def rankings(
@@ -138,7 +139,7 @@ def rankings(
     Args:
         splits: what the baselines are fitted on.
         examples: users whose next item is known, in terms of the training catalogue or of one with more items.
-        served: item ids (users, k), best first.
+        served: positions in the examples' catalogue (users, k), best first.
         counts: training interactions of each item of the examples' catalogue.
         known: titles and groups of the items.
     """
@@ -161,7 +162,7 @@ def rankings(
     made_up = order_sample.NAME in config.data
     return Rankings(
         targets=examples.labels,
-        lists=histories.positions(served, examples.class_names),
+        lists=served,
         baselines={name: lists(history, ranking.LONGEST) for name, lists in fitted.items()},
         best_baseline=best,
         ids=examples.ids,
@@ -182,14 +183,14 @@ def _names(item_ids: Sequence[str], known: Items | None) -> list[str]:
     return [title or item for title, item in zip(titles, item_ids)]
 
 
-def served_lists(config: config.Settings, run_dir: Path, examples: Examples) -> Recommended:
-    """What `servable/` recommends to each user, from the ids of their history."""
+def served_lists(run_dir: Path, examples: Examples, item_ids: Sequence[str]) -> Lists:
+    """What `servable/` recommends to each user, from the ids of their history; as positions in item_ids."""
     from kerasuite.data import histories
     from kerasuite.serving.recommender import Recommender
 
-    history, item_ids = examples.inputs[histories.HISTORY], np.array(examples.class_names)
-    recommender = Recommender(run_dir / run_directory.SERVABLE)
-    return recommender((item_ids[history[row]] for row in range(len(history))), np.asarray(examples.ids).tolist())
+    history, names = examples.inputs[histories.HISTORY], np.array(examples.class_names, object)
+    written = (names[history[row]] for row in range(len(history)))
+    return Recommender(run_dir / run_directory.SERVABLE).lists(written, examples.ids, item_ids)
 
 
 def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:
@@ -199,11 +200,11 @@ def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.nd
     vectors = table_of(scorer).get_weights()[0][1:]
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     found = []
-    for item in np.argsort(-counts, kind="stable")[:NEIGHBOURS_OF]:
-        cosines = vectors @ vectors[item]
-        # Of an item with no interactions the vector is as it was drawn.
-        cosines[(counts == 0) | (np.arange(len(counts)) == item)] = -np.inf
-        found.append((int(item), np.argsort(-cosines, kind="stable")[:NEIGHBOURS]))
+    # Of an item with no interactions the vector is as it was drawn.
+    trained = np.flatnonzero(counts)
+    for item in trained[np.argsort(-counts[trained], kind="stable")][:NEIGHBOURS_OF]:
+        others = trained[trained != item]
+        found.append((int(item), others[np.argsort(-(vectors[others] @ vectors[item]), kind="stable")][:NEIGHBOURS]))
     return found
 
 
@@ -229,6 +230,7 @@ def write(
     run_directory.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
     metrics = dict(facts) | ranking_report.numbers(rankings)
     sections = ranking_report.sections(rankings, metrics, confusion, history, near)
-    names = {"serving_input": SERVING_INPUT, "serving_outputs": "items, scores, unknown", "unit": "users"}
+    given = SERVING_INPUT + (SERVING_USERS if page["settings"]["user_embedding"] else "")
+    names = {"serving_input": given, "serving_outputs": "items, scores, unknown", "unit": "users"}
     results.finish(folder, metrics, sections, **names, **page)
     return metrics

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
 POINTWISE = "pointwise"
+_NOT_FOR_POINTWISE = {"loss", "negatives", "num_heads", "repeat_items", "top_k", "user_embedding"}
 # Settings for seconds, on a log that is made up, of which the best answer is known.
 SAMPLE = {"data": ("order_sample",), "epochs": 30, "learning_rate": 5e-3, "patience": 30, "precision": "float32"}
 
@@ -89,7 +90,7 @@ class Config(config.Settings):
     schedule: Literal["constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear"] = "constant"
     """Course of the rate over all epochs."""
     weight_decay: NonNegative = 0.0
-    """Decoupled weight decay, times the rate."""
+    """Decoupled weight decay, times the rate, of all weights but the vectors of items and users."""
     validation_users: Count = 5000
     """Users that validation ranks all items for after each epoch, at most; drawn at random."""
     top_k: Annotated[int, at_least(20)] = 20
@@ -97,9 +98,12 @@ class Config(config.Settings):
 
     def __post_init__(self):
         super().__post_init__()
+        changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
+        for name in sorted(changed & (_NOT_FOR_POINTWISE if self.model == POINTWISE else {"like_from"})):
+            raise InputError(f"{config.flag(name)} is not for --model {self.model}.")
         if self.loss == "gbce" and self.negatives == 0:
             raise InputError("--negatives is 0; --loss gbce takes a sample of items.")
-        if self.dim % self.num_heads:
+        if self.model == "transformer" and self.dim % self.num_heads:
             raise InputError(f"--dim {self.dim} is not a multiple of --num-heads {self.num_heads}.")
         if self.rating_range and not self.rating_range[0] < self.rating_range[1]:
             raise InputError(f"--rating-range is {self.rating_range}; expected the least, then the greatest.")
@@ -123,7 +127,7 @@ def load(config: Config) -> Splits:
     if config.model == POINTWISE:
         notes += (likes.like_from(parts.train, config.like_from)[1],)
     warnings = tuple(interactions.skipped_sentence(log))
-    return Splits(parts.train, parts.validation, parts.test, log.skipped, notes, warnings)
+    return Splits(parts.train, parts.validation, parts.test, log.skipped, notes, warnings, log.num_skipped)
 
 
 def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:
@@ -146,7 +150,7 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
     began = time.monotonic()
     devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
     splits = load(config)
-    _next_item.say(splits)
+    _next_item.say(splits.notes, splits.warnings)
     run_directory.require_same(run_dir, "data", splits.fingerprint())
     loaded = time.monotonic()
     fitted = train(config, splits.train, splits.validation, run_dir)

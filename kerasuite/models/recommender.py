@@ -38,7 +38,7 @@ def encoder(
     `bidirectional` reads a whole history both ways and has one state a history: (batch, 1, dim).
 
     Args:
-        scale: of the tables' initial weights, drawn evenly from -scale to scale.
+        scale: of the tables' initial weights, drawn evenly from -scale to scale; transformer's own table has Keras's.
         num_users: if any, the first number of each row is the user's, from 1, or 0 for one who is not known, and a
             vector of the user's is added to each state. In training some users are taken for unknown.
         seed: of that choice.
@@ -111,6 +111,8 @@ def table_of(encoder: keras.Model) -> keras.layers.Embedding:
 @keras.saving.register_keras_serializable(package="kerasuite")
 class Forgetting(keras.layers.Layer):
     """Makes some ids unknown in training; 0 stays 0.
+
+    Several devices each draw their own, as for dropout: their losses are those of one device on average alone.
 
     Args:
         share: of the ids.

@@ -110,11 +110,21 @@ def export(path: Path, servable: ServableRecommender) -> None:
 
 
 class Recommended(NamedTuple):
-    """Lists of histories, best first: item ids and scores, (rows, k); how many ids of each were unknown, (rows,)."""
+    """Lists of histories, best first: item ids and scores, (rows, k); how many ids of each were unknown, (rows,).
+
+    A list that ends early has '' there.
+    """
 
     items: np.ndarray
     scores: np.ndarray
     unknown: np.ndarray
+
+
+class Lists(NamedTuple):
+    """The same by number: positions in a catalogue, int32 (rows, k), -1 where a list has ended; and scores."""
+
+    items: np.ndarray
+    scores: np.ndarray
 
 
 class Recommender:
@@ -145,7 +155,23 @@ class Recommender:
     ) -> Recommended:
         """The lists of histories, in order; users, if any are given, are as many."""
         parts = list(self._batches(zip(histories, chain(users, repeat(""))), batch_size))
+        if not parts:
+            return Recommended(np.empty((0, 0), "U1"), np.empty((0, 0), np.float32), np.empty(0, np.int32))
         return Recommended(*(np.concatenate([part[k] for part in parts]) for k in range(3)))
+
+    def lists(self, histories: Iterable[Sequence[str]], users: Sequence[str], item_ids: Sequence[str]) -> Lists:
+        """The lists of users' histories, in order, by positions in item_ids: names of many would take much memory."""
+        place = {item: position for position, item in enumerate(item_ids)} | {"": -1}
+        items, scores = np.empty((len(users), 0), np.int32), np.empty((len(users), 0), np.float32)
+        start = 0
+        for found in self._batches(zip(histories, users), BATCH_SIZE):
+            if not start:
+                items, scores = (np.empty((len(users), found.items.shape[1]), kind) for kind in (np.int32, np.float32))
+            rows = slice(start, start + len(found.items))
+            items[rows] = [[place[item] for item in row] for row in found.items.tolist()]
+            scores[rows] = found.scores
+            start = rows.stop
+        return Lists(items, scores)
 
     def _batches(self, rows: Iterator[tuple[Sequence[str], str]], batch_size: int) -> Iterator[Recommended]:
         while some := list(islice(rows, batch_size)):
@@ -163,7 +189,7 @@ def _text(strings: tf.Tensor) -> np.ndarray:
     return np.char.decode(strings.numpy().astype(bytes), "utf-8")
 
 
-def compare(served: Recommended, in_python: Recommended, ids: Sequence[str]) -> dict[str, float]:
+def compare(served: Lists, in_python: Lists, ids: Sequence[str]) -> dict[str, float]:
     """What the SavedModel recommends from strings, held against the model in Python, list by list.
 
     Returns:
@@ -172,7 +198,7 @@ def compare(served: Recommended, in_python: Recommended, ids: Sequence[str]) -> 
     Raises:
         EnvironmentFault: a list has other items, and not because of ties; names the first rows.
     """
-    is_item = (served.items != "") | (in_python.items != "")  # a list may be short
+    is_item = (served.items >= 0) | (in_python.items >= 0)  # a list may be short
     differences = np.abs(np.subtract(served.scores, in_python.scores, out=np.zeros(is_item.shape), where=is_item))
     rows = np.flatnonzero((served.items != in_python.items).any(1))
     untied = [row for row in rows if not _is_tied(*(part[row] for part in (*served[:2], *in_python[:2])))]
@@ -192,8 +218,8 @@ def compare(served: Recommended, in_python: Recommended, ids: Sequence[str]) -> 
 
 def _is_tied(items: np.ndarray, scores: np.ndarray, others: np.ndarray, other_scores: np.ndarray) -> bool:
     """Whether two lists differ in the order of equal scores alone, and in which of equal ones came last."""
-    if (items == "").sum() != (others == "").sum():
+    if (items < 0).sum() != (others < 0).sum():
         return False
-    items, scores, others, other_scores = (part[items != ""] for part in (items, scores, others, other_scores))
+    items, scores, others, other_scores = (part[items >= 0] for part in (items, scores, others, other_scores))
     known = dict(zip(others, other_scores))
     return all(abs(known.get(item, other_scores[-1]) - score) <= TIE for item, score in zip(items, scores))

@@ -1,12 +1,15 @@
 """lstm_recommender from end to end on small made-up logs."""
 
 import csv
+import html
+import re
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import run_files
+import tensorflow as tf
 from run_files import confusion_total, metrics_of
 
 from kerasuite import cli
@@ -176,6 +179,32 @@ def test_the_other_models_learn_it_too(config, tmp_path, kind):
     assert metrics["servable"]["max_difference"] < 1e-4
 
 
+def test_items_may_come_again_where_that_is_asked_for(config, tmp_path):
+    # Everybody goes round a ring of three.
+    rows = [(f"u{user:02d}", f"i{(user + place) % 3}", place) for user in range(40) for place in range(12)]
+    settings = replace(config, data=(str(write_log(tmp_path / "log.csv", rows)),), repeat_items=True, epochs=20)
+    run_dir = run.start("lstm_recommender", replace(settings, output=str(tmp_path / "run")))
+    metrics = metrics_of(run_dir)
+    assert metrics["test"]["ndcg@10"]["value"] == metrics["baselines"]["markov"]["ndcg@10"]["value"] == 1
+
+
+@pytest.mark.slow
+def test_the_sample_is_learnt_nearly_as_well_as_it_can_be_and_markov_cannot(tmp_path):
+    settings = lstm_recommender.Config(**lstm_recommender.SAMPLE, output=str(tmp_path / "run"))
+    metrics = metrics_of(run.start("lstm_recommender", settings))
+    assert metrics["share_of_optimum"] >= 0.95
+    best = metrics["optimum"]["ndcg@10"]["value"]
+    assert metrics["baselines"]["markov"]["ndcg@10"]["value"] < 0.7 * best
+
+
+def test_the_reports_example_of_a_call_is_one_that_works(config, tmp_path):
+    settings = replace(config, user_embedding=True, epochs=1, output=str(tmp_path / "run"))
+    run_dir = run.start("lstm_recommender", settings)
+    (given,) = re.findall(r"predict\((histories=.*)\)", html.unescape((run_dir / "report.html").read_text()))
+    predict = tf.saved_model.load(str(run_dir / "servable")).signatures["serving_default"]
+    assert eval(f"predict({given})", {"tf": tf, "predict": predict})["items"].shape == (2, 20)
+
+
 def test_users_may_have_vectors_of_their_own(config, tmp_path, capsys):
     settings = replace(config, user_embedding=True, epochs=3, output=str(tmp_path / "run"))
     run_dir = run.start("lstm_recommender", settings)
@@ -221,7 +250,9 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, refuse_other
         {"negatives": -1},
         {"learning_rate": 0.0},
         {"top_k": 5},
-        {"dim": 15, "num_heads": 2},
+        {"dim": 15, "num_heads": 2, "model": "transformer"},
+        {"like_from": 3.0},
+        {"user_embedding": True, "model": "pointwise"},
         {"rating_range": (5.0, 1.0)},
     ],
 )

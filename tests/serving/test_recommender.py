@@ -8,7 +8,7 @@ from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.models import next_item
 from kerasuite.models import recommender as models
 from kerasuite.serving import recommender
-from kerasuite.serving.recommender import Recommended
+from kerasuite.serving.recommender import Lists
 
 ITEM_IDS = tuple(f"i{number}" for number in range(12))
 POPULARITY = np.arange(12)[::-1]
@@ -97,7 +97,10 @@ def test_another_saved_model_is_refused(tmp_path):
 
 
 def lists(items, scores):
-    return Recommended(np.array([items]), np.array([scores]), np.zeros(1, int))
+    """By letters; '' is none."""
+    return Lists(
+        np.array([["abcdefghijklmnopqrstuvwxyz".find(item) if item else -1 for item in items]]), np.array([scores])
+    )
 
 
 SAID = lists(["a", "b", "c"], [3.0, 2.0, 1.0])
