@@ -2,8 +2,8 @@
 
 kerasuite run resnet_transfer --data my_photos --backbone efficientnet_lite0
 
-TrashNet (2,527 photos), two cores of an AMD EPYC, 2026-11-23: 0.922 test accuracy (mean of three splits: 0.923, 0.942,
-0.900) in 442 s from files to report, where a logistic regression on the frozen features has 0.884.
+TrashNet (2,527 photos), two cores of an AMD EPYC, 2026-11-23: 0.920 test accuracy (mean of three splits: 0.921, 0.939,
+0.900) in 490 s from files to report, where a logistic regression on the frozen features has 0.884.
 `make bench-photos DATA=trashnet` measures both.
 """
 
