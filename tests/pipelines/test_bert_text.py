@@ -124,7 +124,9 @@ def test_an_encoder_from_random_weights_learns_its_vocabulary_from_the_training_
     assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
 
 
-@pytest.mark.parametrize("tuning", ["frozen", "last_1_layers", "lora"])
+@pytest.mark.parametrize(
+    "tuning", ["frozen", *(pytest.param(name, marks=pytest.mark.slow) for name in ("last_1_layers", "lora"))]
+)
 def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
     run_dir = run.start("bert_text", replace(config, tuning=tuning, output=str(tmp_path / "run")))
     metrics = metrics_of(run_dir)

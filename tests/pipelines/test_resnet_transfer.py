@@ -191,7 +191,7 @@ def test_views_that_no_stage_has_a_use_for_are_said_to_be_unused(config, tmp_pat
     assert "--views 3 is not used" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("unfreeze", ["last_stage", "all"])
+@pytest.mark.parametrize("unfreeze", ["last_stage", pytest.param("all", marks=pytest.mark.slow)])
 def test_one_device_and_two_give_the_same_losses(config, tmp_path, unfreeze):
     alike = replace(config, unfreeze=unfreeze, dropout=0.0, mixup=0.3)
     histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
@@ -200,7 +200,7 @@ def test_one_device_and_two_give_the_same_losses(config, tmp_path, unfreeze):
         assert one["val_loss"] == pytest.approx(two["val_loss"], 1e-4)
 
 
-@pytest.mark.parametrize("epoch", [1, 3, 4])
+@pytest.mark.parametrize("epoch", [1, pytest.param(3, marks=pytest.mark.slow), 4])
 def test_a_run_cut_off_in_either_stage_goes_on_to_the_same_weights(config, refuse_other_weights, epoch):
     refuse_other_weights(partial(train, replace(config, cutmix=1.0)), epoch)
 
