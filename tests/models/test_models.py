@@ -10,7 +10,7 @@ from kerasuite.models import cnn, mlp, residual_cnn, resnet
 
 BUILDERS = {
     "mlp": mlp.build,
-    "mlp with options": lambda *sizes: mlp.build(*sizes, hidden=(8, 6), dropout=0.2, l2=1e-3),
+    "mlp with options": lambda *sizes: mlp.build(*sizes, hidden=(32, 16), dropout=0.2, l2=1e-3),
     "cnn": cnn.build,
     "cnn with options": lambda *sizes: cnn.build(*sizes, filters=(4, 6), batch_norm=True, l2=1e-3),
     "residual_cnn": lambda *sizes: residual_cnn.build(*sizes, filters=(4, 6, 8)),
