@@ -11,15 +11,14 @@ os.environ["MPLBACKEND"] = "Agg"
 from kerasuite import devices
 
 devices.import_tensorflow()
-import keras
-
 # One device leaves the second unused, so every test can run among those that need two.
 TWO = devices.strategy("cpu:2")
 
 
 @pytest.fixture(autouse=True)
 def the_same_draws_each_time():
-    """Begin every test at one seed, or a rare draw (a network whose every unit is dead) would fail one run in a hundred."""
+    """Begin every test at one seed: a rare draw, such as a network of dead units, fails no run in a hundred."""
+    import keras
 
     keras.utils.set_random_seed(0)
 
