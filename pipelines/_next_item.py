@@ -141,7 +141,12 @@ def training_parts(config: config.Settings, train: Examples, validation: Example
         )
         drawn = num_negatives(config, num_items)
         return next_item.trainer(
-            encoder, loss=config.loss, num_negatives=drawn, repeats=config.repeat_items, seed=config.seed
+            encoder,
+            loss=config.loss,
+            num_negatives=drawn,
+            temperature=config.temperature,
+            repeats=config.repeat_items,
+            seed=config.seed,
         )
 
     # A row counts as many items as are foreseen of it.

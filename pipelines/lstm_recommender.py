@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
 
 POINTWISE = "pointwise"
-_NOT_FOR_POINTWISE = {"loss", "negatives", "num_heads", "repeat_items", "top_k", "user_embedding"}
+_NOT_FOR_POINTWISE = {"loss", "negatives", "num_heads", "repeat_items", "temperature", "top_k", "user_embedding"}
 # Settings for seconds, on a log that is made up, of which the best answer is known.
 SAMPLE = {"data": ("order_sample",), "epochs": 30, "learning_rate": 5e-3, "patience": 30, "precision": "float32"}
 
@@ -78,6 +78,8 @@ class Config(config.Settings):
     """Items of a history that are read, the last ones."""
     loss: Literal["softmax", "gbce"] = "softmax"
     """softmax over all items, or over a sample with its bias corrected; gbce: a yes or no of each item of a sample."""
+    temperature: Positive = 0.08
+    """What the cosines between states and items are divided by to be scores."""
     negatives: Annotated[int, at_least(0)] | None = None
     """Items drawn at random, at each step anew, to stand for all others in the loss; 0 takes all items. If not given,
     all up to 20,000 items, and 4,096 above; of gbce 256 up to 20,000."""

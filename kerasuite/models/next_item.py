@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from kerasuite.models.recommender import USERS, table_of
+from kerasuite.models.recommender import USERS, LastState, table_of
 
 _NEVER = -1e9
 CUT = 10
@@ -19,12 +20,15 @@ def trainer(
     *,
     loss: Literal["softmax", "gbce"] = "softmax",
     num_negatives: int | None = None,
+    temperature: float = 0.08,
     repeats: bool = False,
     seed: int = 0,
 ) -> keras.Model:
     """The encoder with its loss: histories with their next item behind them, int32 (batch, items), to (batch, 2).
 
-    Where the encoder takes users, each row's first number is the user's.
+    Where the encoder takes users, each row's first number is the user's. An item's score is the cosine of its vector
+    with the state, divided by the temperature (Wu et al. 2022, arXiv:2201.02327): were it their product, vectors of
+    frequent items would grow long and those of the others be learnt late.
 
     In training the first number is the mean loss of a history's items, each foreseen from those before it (or of the
     last alone, where the encoder has one state a history), and the second is 0. Else they are the loss of the last
@@ -34,13 +38,14 @@ def trainer(
     Args:
         loss: `softmax`, or `gbce`, a yes or no of each item, which takes a sample of them.
         num_negatives: items drawn at random, for each step anew, which stand for all others; None takes all.
+        temperature: small ones tell the best items from the good ones, large ones learn of all items alike.
         repeats: whether what is in a history may come next.
         seed: of that draw.
     """
     ids = keras.Input((None,), dtype="int32", name="item_ids")
     states = encoder(WithoutLast(name="without_last")(ids))
     items = ids[:, 1:] if _takes_users(encoder) else ids
-    settings = {"last_alone": encoder.output_shape[1] == 1, "repeats": repeats}
+    settings = {"temperature": temperature, "last_alone": encoder.output_shape[1] == 1, "repeats": repeats}
     layer = NextItemLoss(table_of(encoder), loss, num_negatives, seed, **settings, name="loss")
     return keras.Model(ids, layer(states, items), name="trainer")
 
@@ -69,21 +74,25 @@ class NextItemLoss(keras.layers.Layer):
         num_negatives: int | None,
         seed: int,
         *,
+        temperature: float,
         last_alone: bool,
         repeats: bool,
         **kwargs,
     ):
+        # The many products are in the arithmetic of the model; what is added up of them is not.
+        self.arithmetic = keras.config.dtype_policy().compute_dtype
         super().__init__(dtype="float32", **kwargs)
         if loss == "gbce" and num_negatives is None:
             raise ValueError("gbce takes a sample of items: num_negatives is None.")
         self.table, self.num_items, self.num_negatives = table, table.input_dim - 1, num_negatives
-        self.last_alone, self.repeats = last_alone, repeats
+        self.temperature, self.last_alone, self.repeats = temperature, last_alone, repeats
         kinds = {"softmax": self._sampled if num_negatives else self._all_items, "gbce": self._gbce}
         self.losses_of = kinds[loss]
         self.draws = keras.random.SeedGenerator(seed)
 
     def call(self, states, ids, training=None):
         """States (batch, items or 1, dim) and ids (batch, items + 1) to (batch, 2)."""
+        states = tf.math.l2_normalize(states, -1) / self.temperature
         return self._trained(states, tf.maximum(ids, 0)) if training else self._ranked(states, ids)
 
     def compute_output_shape(self, states_shape, ids_shape):
@@ -102,7 +111,7 @@ class NextItemLoss(keras.layers.Layer):
         return tf.stack([mean, tf.zeros_like(mean)], axis=1)
 
     def _all_items(self, known, wanted):
-        logits = tf.matmul(known, self._vectors()[1:], transpose_b=True)  # (places, items)
+        logits = self._products(known, self._vectors()[1:])  # (places, items)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(wanted - 1, logits)
 
     def _sampled(self, known, wanted):
@@ -129,9 +138,8 @@ class NextItemLoss(keras.layers.Layer):
         """Scores of the next items (places,) and of some others (places, drawn), and how many these are (places,)."""
         drawn = keras.random.randint((self.num_negatives,), 1, self.num_items + 1, seed=self.draws)
         drawn, _ = tf.unique(drawn)
-        vectors = self._vectors()
-        own = tf.reduce_sum(known * tf.gather(vectors, wanted), -1)
-        others = tf.matmul(known, tf.gather(vectors, drawn), transpose_b=True)
+        own = tf.reduce_sum(known * self._vectors(wanted), -1)
+        others = self._products(known, self._vectors(drawn))
         rows, hits, _ = tf.nn.compute_accidental_hits(tf.cast(wanted, tf.int64)[:, None], tf.cast(drawn, tf.int64), 1)
         # The next item itself is none of the others.
         others = tf.tensor_scatter_nd_add(
@@ -159,8 +167,14 @@ class NextItemLoss(keras.layers.Layer):
         gain = tf.where(ahead < CUT, tf.math.log(2.0) / tf.math.log(place + 2), 0.0)
         return tf.stack([losses, gain], axis=1)
 
-    def _vectors(self):
-        return tf.convert_to_tensor(self.table.embeddings)
+    def _vectors(self, ids=None):
+        """Of unit length: those of the ids, or all."""
+        vectors = tf.convert_to_tensor(self.table.embeddings)
+        return tf.math.l2_normalize(vectors if ids is None else tf.gather(vectors, ids), -1)
+
+    def _products(self, known, vectors):
+        known, vectors = (tf.cast(each, self.arithmetic) for each in (known, vectors))
+        return tf.cast(tf.matmul(known, vectors, transpose_b=True), tf.float32)
 
 
 def last_of(ids: tf.Tensor) -> tf.Tensor:
@@ -176,26 +190,16 @@ def scorer(trainer: keras.Model) -> keras.Model:
     """
     (encoder,) = (layer for layer in trainer.layers if isinstance(layer, keras.Model))
     items = encoder.input[:, 1:] if _takes_users(encoder) else encoder.input
+    table = table_of(encoder)
+    # They are read as if of unit length; once they are, their products with states are cosines.
+    vectors, *others = table.get_weights()
+    table.set_weights([vectors / np.linalg.norm(vectors, axis=1, keepdims=True), *others])
     states = LastState(name="last_state")(encoder.output, items)
-    scores = table_of(encoder)(states, reverse=True)
-    return keras.Model(encoder.input, scores[:, 1:], name="scorer")  # without padding's
+    states = keras.layers.UnitNormalization(name="unit_state")(states)
+    cosines = table(states, reverse=True)[:, 1:]  # without padding's
+    scores = keras.layers.Rescaling(1 / trainer.get_layer("loss").temperature, name="scores")(cosines)
+    return keras.Model(encoder.input, scores, name="scorer")
 
 
 def _takes_users(encoder: keras.Model) -> bool:
     return any(layer.name == USERS for layer in encoder.layers)
-
-
-@keras.saving.register_keras_serializable(package="kerasuite")
-class LastState(keras.layers.Layer):
-    """The state after the last item of each history."""
-
-    def call(self, states, ids):
-        """States (batch, items or 1, dim) and ids (batch, items) to (batch, dim)."""
-        if states.shape[1] == 1:
-            return states[:, 0]
-        last = tf.maximum(tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1) - 1, 0)
-        return tf.gather(states, last, batch_dims=1)
-
-    def compute_output_shape(self, states_shape, ids_shape):
-        """Of the last states."""
-        return (states_shape[0], states_shape[2])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Literal
 
 import keras
+import tensorflow as tf
 
 from kerasuite.models import transformer
 
@@ -29,7 +30,6 @@ def encoder(
     num_heads: int = 2,
     dropout: float = 0.2,
     longest: int = 50,
-    scale: float = 0.05,
     num_users: int = 0,
     seed: int = 0,
 ) -> keras.Model:
@@ -38,63 +38,44 @@ def encoder(
     `bidirectional` reads a whole history both ways and has one state a history: (batch, 1, dim).
 
     Args:
-        scale: of the tables' initial weights, drawn evenly from -scale to scale; transformer's own table has Keras's.
         num_users: if any, the first number of each row is the user's, from 1, or 0 for one who is not known, and a
             vector of the user's is added to each state. In training some users are taken for unknown.
         seed: of that choice.
     """
     sizes = {"dim": dim, "num_layers": num_layers, "num_heads": num_heads, "dropout": dropout, "longest": longest}
-    history = _of_items(kind, num_items, scale=scale, **sizes)
+    history = _of_items(kind, num_items, **sizes)
     if not num_users:
         return history
     rows = keras.Input((None,), dtype="int32", name="rows")
     user = Forgetting(FORGOTTEN_USERS, 0, seed, name="forgetting")(rows[:, 0])
-    initial = keras.initializers.RandomUniform(-scale, scale)
-    user = keras.layers.Embedding(num_users + 1, dim, initial, name=USERS)(user)  # (batch, dim)
+    user = keras.layers.Embedding(num_users + 1, dim, name=USERS)(user)  # (batch, dim)
     return keras.Model(rows, history(rows[:, 1:]) + user[:, None], name=f"{kind}_of_users")
 
 
 def _of_items(
-    kind: Kind,
-    num_items: int,
-    *,
-    dim: int,
-    num_layers: int,
-    num_heads: int,
-    dropout: float,
-    longest: int,
-    scale: float,
+    kind: Kind, num_items: int, *, dim: int, num_layers: int, num_heads: int, dropout: float, longest: int
 ) -> keras.Model:
-    if kind == "transformer":
-        return transformer.build(
-            num_items + 1,
-            dim=dim,
-            num_layers=num_layers,
-            num_heads=num_heads,
-            longest=longest,
-            dropout=dropout,
-            causal=True,
-        )
     ids = keras.Input((None,), dtype="int32", name="item_ids")
-    initial = keras.initializers.RandomUniform(-scale, scale)
-    # Padding stands behind a history: what reads forwards comes to it last, what reads both ways must skip it.
-    table = keras.layers.ReversibleEmbedding(
-        num_items + 1, dim, embeddings_initializer=initial, mask_zero=kind == "bidirectional", name=ITEMS
-    )
-    x = table(ids)  # (batch, items, dim)
+    table = keras.layers.ReversibleEmbedding(num_items + 1, dim, name=ITEMS)
+    x = keras.layers.UnitNormalization(name="unit_vectors")(table(ids))  # (batch, items, dim)
+    x = keras.layers.Rescaling(dim**0.5, name="scaled_vectors")(x)
+    if kind == "transformer":
+        sizes = {"num_layers": num_layers, "num_heads": num_heads, "longest": longest}
+        return keras.Model(ids, transformer.encode(x, ids != 0, **sizes, dropout=dropout, causal=True), name=kind)
     x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
-    layer = keras.layers.GRU if kind == "gru" else keras.layers.LSTM
+    last = LastState(name="last_item")(x, ids)
     for k in range(num_layers):
-        name = f"recurrent_{k}"
-        if kind == "bidirectional":
-            is_last = k == num_layers - 1
-            x = keras.layers.Bidirectional(layer(dim, return_sequences=not is_last), name=name)(x)
-        else:
-            x = layer(dim, return_sequences=True, name=name)(x)
-        x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+        one_state = kind == "bidirectional" and k == num_layers - 1
+        layer = (keras.layers.GRU if kind == "gru" else keras.layers.LSTM)(dim, return_sequences=not one_state)
+        # Padding stands behind a history: what reads forwards comes to it last, what reads both ways must skip it.
+        y = keras.layers.Bidirectional(layer)(x, mask=ids != 0) if kind == "bidirectional" else layer(x)
+        y = keras.layers.Dense(dim, name=f"narrow_{k}")(y)
+        y = keras.layers.Dropout(dropout, name=f"dropout_{k}")(y)
+        # What comes next depends on the last item most of all: its vector goes past the layer.
+        x = y + (last if one_state else x)
     if kind == "bidirectional":
-        x = keras.layers.Reshape((1, 2 * dim), name="one_state")(x)
-    states = keras.layers.Dense(dim, name="states")(x)  # (batch, items or 1, dim)
+        x = keras.layers.Reshape((1, dim), name="one_state")(x)
+    states = keras.layers.LayerNormalization(epsilon=1e-6, name="states")(x)  # (batch, items or 1, dim)
     return keras.Model(ids, states, name=kind)
 
 
@@ -135,3 +116,19 @@ class Forgetting(keras.layers.Layer):
     def get_config(self):
         """As they were given."""
         return super().get_config() | {"share": self.share, "unknown": self.unknown, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="kerasuite")
+class LastState(keras.layers.Layer):
+    """The state after the last item of each history."""
+
+    def call(self, states, ids):
+        """States (batch, items or 1, dim) and ids (batch, items) to (batch, dim)."""
+        if states.shape[1] == 1:
+            return states[:, 0]
+        last = tf.maximum(tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1) - 1, 0)
+        return tf.gather(states, last, batch_dims=1)
+
+    def compute_output_shape(self, states_shape, ids_shape):
+        """Of the last states."""
+        return (states_shape[0], states_shape[2])

@@ -41,9 +41,26 @@ def build(
         (None, None, 32)
     """
     token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-
-    is_token = token_ids != 0  # (batch, tokens)
     x = keras.layers.ReversibleEmbedding(vocabulary_size, dim, name="tokens")(token_ids)  # (batch, tokens, dim)
+    options = {"num_layers": num_layers, "num_heads": num_heads, "longest": longest, "positions": positions}
+    states = encode(x, token_ids != 0, **options, pre_norm=pre_norm, dropout=dropout, causal=causal)
+    return keras.Model(token_ids, states, name="transformer")
+
+
+def encode(
+    x: keras.KerasTensor,
+    is_token: keras.KerasTensor,
+    *,
+    num_layers: int,
+    num_heads: int,
+    longest: int,
+    positions: Positions = "learnt",
+    pre_norm: bool = True,
+    dropout: float = 0.1,
+    causal: bool = False,
+) -> keras.KerasTensor:
+    """Vectors (batch, tokens, dim) to states of the same shape; is_token (batch, tokens) is False where padded."""
+    dim = x.shape[-1]
     x = PositionEmbedding(longest, positions, name="positions")(x)
     if not pre_norm:
         x = _norm("embedding_norm")(x)
@@ -64,10 +81,7 @@ def build(
         for part, name in ((attend, f"block_{k}_attention"), (think, f"block_{k}_feedforward")):
             norm, drop = _norm(f"{name}_norm"), keras.layers.Dropout(dropout, name=f"{name}_dropout")
             x = x + drop(part(norm(x))) if pre_norm else norm(x + drop(part(x)))
-    if pre_norm:
-        x = _norm("last_norm")(x)
-
-    return keras.Model(token_ids, x, name="transformer")
+    return _norm("last_norm")(x) if pre_norm else x
 
 
 def _norm(name: str) -> keras.layers.Layer:
