@@ -51,17 +51,18 @@ def trainer(
 
 
 class WithoutLast(keras.layers.Layer):
-    """Rows of ids (batch, items) without the last of each that is over 0: (batch, items - 1)."""
+    """Rows of ids (batch, items) without the last of each that is over 0, and without what is not over 0 in any."""
 
     def call(self, ids):
         """What may be read to foresee the last."""
         shown = tf.maximum(ids, 0)
         later = tf.cumsum(shown, axis=1, exclusive=True, reverse=True)
-        return tf.where(later > 0, shown, 0)[:, :-1]
+        width = tf.reduce_max(tf.reduce_sum(tf.cast(later > 0, tf.int32), 1))
+        return tf.where(later > 0, shown, 0)[:, : tf.maximum(width, 1)]
 
     def compute_output_shape(self, shape):
-        """One item less."""
-        return (shape[0], None if shape[1] is None else shape[1] - 1)
+        """As many as the longest needs."""
+        return (shape[0], None)
 
 
 class NextItemLoss(keras.layers.Layer):

@@ -97,6 +97,13 @@ def test_items_before_those_that_are_read_are_left_out_of_the_list(kind):
     np.testing.assert_allclose(found[:, 0], found[0, 0], rtol=1e-5)
 
 
+def test_older_items_are_not_counted_among_those_that_are_read():
+    trainer = next_item.trainer(made("transformer", longest=3))
+    alone = trainer(ids([3, 7, 2, 4]), training=False)
+    beside = trainer(ids([3, 7, 2, 4, *range(-30, -9)]), training=False)
+    np.testing.assert_allclose(alone[:, 0], beside[:, 0], rtol=1e-5)
+
+
 @pytest.mark.parametrize("loss", ["softmax", "gbce"])
 def test_a_sample_that_holds_nothing_but_the_next_item_does_no_harm(loss):
     trainer = next_item.trainer(made("lstm"), loss=loss, num_negatives=1, seed=3)
