@@ -23,7 +23,17 @@ from kerasuite.pipelines import _next_item, _ranking, lstm_recommender
 
 SEEDS = (0, 1, 2)
 # Settings found on validation's users.
-BEST = {"lstm": {}, "transformer": {"model": "transformer", "num_layers": 2}}
+ALL = {"patience": 20}
+BEAUTY = {
+    "lstm": {"dim": 128, "temperature": 0.08, "epochs": 16},
+    "transformer": {"dim": 128, "temperature": 0.08, "model": "transformer", "num_layers": 2, "dropout": 0.3},
+}
+MOVIELENS = {
+    "lstm": {"temperature": 0.2},
+    "gru": {"temperature": 0.2, "model": "gru"},
+    "bidirectional": {"temperature": 0.2, "model": "bidirectional"},
+    "transformer": {"temperature": 0.2, "model": "transformer", "num_layers": 2, "epochs": 30},
+}
 
 
 def whole_run(data: str, settings: str) -> dict:
@@ -34,14 +44,14 @@ def whole_run(data: str, settings: str) -> dict:
         return run_directory.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
 
 
-def quality(data: str, name: str) -> None:
+def quality(data: str, name: str, best: dict[str, dict]) -> None:
     """Each model with three seeds, and the baselines, on one log."""
     header(f"{name}, test users", "NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "seconds")
     told = lambda estimate: f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"  # noqa: E731
-    for model, settings in BEST.items():
+    for model, settings in best.items():
         values = []
         for seed in SEEDS:
-            found = apart("run", data, json.dumps(settings | {"seed": seed}))
+            found = apart("run", data, json.dumps(ALL | settings | {"seed": seed}))
             cells = told(found["test"]["ndcg@10"]), told(found["test"]["hit_rate@10"]), found["verdict"]
             row(f"{model}, seed {seed}", *cells, f"{found['seconds']['total']:.0f}")
             values.append([found["test"][each]["value"] for each in ("ndcg@10", "hit_rate@10")])
@@ -176,10 +186,10 @@ PARTS = {"run": whole_run, "plain": plain_keras, "ours": ours, "ranking": rankin
 
 
 def print_quality(beauty: str, movielens: str | None) -> None:
-    quality(beauty, "Beauty")
+    quality(beauty, "Beauty", BEAUTY)
     if movielens:
         print()
-        quality(movielens, "MovieLens-100K")
+        quality(movielens, "MovieLens-100K", MOVIELENS)
 
 
 def print_ranking(data: str) -> None:

@@ -78,18 +78,18 @@ class Config(config.Settings):
     """Items of a history that are read, the last ones."""
     loss: Literal["softmax", "gbce"] = "softmax"
     """softmax over all items, or over a sample with its bias corrected; gbce: a yes or no of each item of a sample."""
-    temperature: Positive = 0.08
-    """What the cosines between states and items are divided by to be scores."""
+    temperature: Positive = 0.1
+    """What the cosines between states and items are divided by to be scores: less for many items, more for few."""
     negatives: Annotated[int, at_least(0)] | None = None
     """Items drawn at random, at each step anew, to stand for all others in the loss; 0 takes all items. If not given,
     all up to 20,000 items, and 4,096 above; of gbce 256 up to 20,000."""
     batch_tokens: Annotated[int, at_least(2)] = 1024
     """Items of histories a step at most, padding counted; a batch holds histories of like lengths."""
-    epochs: Count = 50
+    epochs: Count = 20
     """Passes over the training users at most."""
-    learning_rate: Positive = 1e-3
+    learning_rate: Positive = 3e-3
     """Peak rate of Adam."""
-    schedule: Literal["constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear"] = "constant"
+    schedule: Literal["constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear"] = "warmup_cosine"
     """Course of the rate over all epochs."""
     weight_decay: NonNegative = 0.0
     """Decoupled weight decay, times the rate, of all weights but the vectors of items and users."""

@@ -20,7 +20,7 @@ def trainer(
     *,
     loss: Literal["softmax", "gbce"] = "softmax",
     num_negatives: int | None = None,
-    temperature: float = 0.08,
+    temperature: float = 0.1,
     repeats: bool = False,
     seed: int = 0,
 ) -> keras.Model:

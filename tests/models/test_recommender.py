@@ -28,7 +28,7 @@ def scored(states, encoder):
     """Cosines with every item's vector, divided by the usual temperature, by hand."""
     states, vectors = np.asarray(states, np.float64), table(encoder)[1:].astype(np.float64)
     cosines = states @ vectors.T / np.linalg.norm(states, axis=-1)[..., None] / np.linalg.norm(vectors, axis=1)
-    return cosines / 0.08
+    return cosines / 0.1
 
 
 @pytest.mark.parametrize("kind", CAUSAL)
