@@ -1,10 +1,10 @@
 """Recommendations: what the README claims of lstm_recommender, in quality and in speed.
 
-    python benchmarks/lstm_recommender.py --beauty beauty.txt.gz --movielens ml-100k [--only quality,speed]
+    python benchmarks/lstm_recommender.py --beauty beauty.txt.gz --movielens ml-100k [--only beauty,speed]
 
---only takes quality, speed, ranking and scale. --beauty is Amazon Beauty, "user item" a line; --movielens a folder with
-ml-100k.inter and ml-100k.item, as RecBole has them. Each part runs in processes of its own. Importing TensorFlow and
-tracing are left out of rates, and are in the seconds of whole runs.
+--only takes beauty, movielens, speed, ranking and scale. --beauty is Amazon Beauty, "user item" a line; --movielens a
+folder with ml-100k.inter and ml-100k.item, as RecBole has them. Each part runs in processes of its own. Importing
+TensorFlow and tracing are left out of rates, and are in the seconds of whole runs.
 """
 
 from __future__ import annotations
@@ -46,19 +46,20 @@ def whole_run(data: str, settings: str) -> dict:
 
 def quality(data: str, name: str, best: dict[str, dict]) -> None:
     """Each model with three seeds, and the baselines, on one log."""
-    header(f"{name}, test users", "NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "seconds")
+    names = ("NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "training, s", "all, s")
+    header(f"{name}, test users", *names)
     told = lambda estimate: f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"  # noqa: E731
     for model, settings in best.items():
         values = []
         for seed in SEEDS:
             found = apart("run", data, json.dumps(ALL | settings | {"seed": seed}))
             cells = told(found["test"]["ndcg@10"]), told(found["test"]["hit_rate@10"]), found["verdict"]
-            row(f"{model}, seed {seed}", *cells, f"{found['seconds']['total']:.0f}")
+            row(f"{model}, seed {seed}", *cells, *(f"{found['seconds'][each]:.0f}" for each in ("train", "total")))
             values.append([found["test"][each]["value"] for each in ("ndcg@10", "hit_rate@10")])
         medians = [f"{statistics.median(column):.4f}" for column in zip(*values)]
-        row(f"{model}, median", *medians, "", "")
+        row(f"{model}, median", *medians, "", "", "")
     for baseline, scores in found["baselines"].items():
-        row(baseline.replace("_", " "), told(scores["ndcg@10"]), told(scores["hit_rate@10"]), "", "")
+        row(baseline.replace("_", " "), told(scores["ndcg@10"]), told(scores["hit_rate@10"]), "", "", "")
 
 
 def loaded(data: str, settings: dict):
@@ -185,11 +186,11 @@ def scale(number: str) -> dict:
 PARTS = {"run": whole_run, "plain": plain_keras, "ours": ours, "ranking": ranking, "scale": scale}
 
 
-def print_quality(beauty: str, movielens: str | None) -> None:
-    quality(beauty, "Beauty", BEAUTY)
-    if movielens:
-        print()
-        quality(movielens, "MovieLens-100K", MOVIELENS)
+def print_movielens(folder: str | None) -> None:
+    if folder is None:
+        print("MovieLens-100K is left out: --movielens names no folder.")
+        return
+    quality(f"{folder}/ml-100k.inter", "MovieLens-100K", MOVIELENS)
 
 
 def print_ranking(data: str) -> None:
@@ -204,7 +205,8 @@ def print_scale() -> None:
 
 
 SECTIONS = {
-    "quality": lambda given: print_quality(given.beauty, given.movielens),
+    "beauty": lambda given: quality(given.beauty, "Beauty", BEAUTY),
+    "movielens": lambda given: print_movielens(given.movielens),
     "speed": lambda given: speed(given.beauty),
     "ranking": lambda given: print_ranking(given.beauty),
     "scale": lambda given: print_scale(),

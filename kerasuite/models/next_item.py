@@ -194,7 +194,8 @@ def scorer(trainer: keras.Model) -> keras.Model:
     table = table_of(encoder)
     # They are read as if of unit length; once they are, their products with states are cosines.
     vectors, *others = table.get_weights()
-    table.set_weights([vectors / np.linalg.norm(vectors, axis=1, keepdims=True), *others])
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    table.set_weights([vectors / lengths, *others])
     states = LastState(name="last_state")(encoder.output, items)
     states = keras.layers.UnitNormalization(name="unit_state")(states)
     cosines = table(states, reverse=True)[:, 1:]  # without padding's
