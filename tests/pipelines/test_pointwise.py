@@ -41,6 +41,7 @@ def config(tmp_path_factory):
         batch_tokens=256,
         epochs=20,
         learning_rate=1e-2,
+        schedule="constant",
         precision="float32",
         max_length=9,
         patience=20,

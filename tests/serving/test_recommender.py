@@ -17,7 +17,7 @@ POPULARITY = np.arange(12)[::-1]
 @pytest.fixture(scope="module")
 def scorer():
     keras.utils.set_random_seed(0)
-    return next_item.scorer(next_item.trainer(models.encoder("lstm", 12, dim=4, scale=1.0)))
+    return next_item.scorer(next_item.trainer(models.encoder("lstm", 12, dim=4)))
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_other_lists_are_refused_by_the_users_name(other):
 
 def test_who_is_known_gets_a_list_of_their_own_and_who_is_not_the_same_as_nobody(tmp_path):
     keras.utils.set_random_seed(0)
-    encoder = models.encoder("lstm", 12, dim=4, scale=1.0, num_users=2)
+    encoder = models.encoder("lstm", 12, dim=4, num_users=2)
     prepare = HistoryPreparation(ITEM_IDS, 3, ["ann", "bob"])
     scorer = next_item.scorer(next_item.trainer(encoder))
     recommender.export(tmp_path / "servable", recommender.ServableRecommender(scorer, prepare, POPULARITY, 5))
