@@ -229,7 +229,9 @@ def test_by_time_the_same_is_learnt(config, tmp_path):
     assert metrics_of(run_dir)["test"]["ndcg@10"]["value"] > 0.5
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [kind if kind in ("lstm", "transformer") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 def test_one_device_and_two_give_the_same_losses(config, tmp_path, kind):
     alike = replace(config, model=kind, dropout=0.0, epochs=2, learning_rate=1e-3)
     histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
