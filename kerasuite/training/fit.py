@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,24 @@ Optimizers = Callable[[keras.Model], Sequence[tuple[keras.optimizers.Optimizer, 
 # long enough that the 2-3 ms of Python around it do not count.
 CALL_SECONDS = 0.25
 
+History = list[dict[str, float]]
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM; what was trained so far is in a checkpoint."""
+
+
+class Paused(Exception):
+    """A training that `pausing` stopped after an epoch; the same call goes on from its checkpoint.
+
+    Args:
+        history: as Fitted has it.
+        best: as Fitted has it.
+    """
+
+    def __init__(self, history: History, best: dict[str, float]):
+        super().__init__(f"paused after epoch {len(history)}")
+        self.history, self.best = history, best
 
 
 @dataclass(frozen=True)
@@ -40,12 +56,27 @@ class Fitted:
     Args:
         model: the best epoch's weights, in float32, bound to no strategy.
         history: one dictionary an epoch: loss, measures, val_..., learning_rate.
+        best: the dictionary of the best epoch, whose weights these are; of several stages, of all of them.
         earlier_seconds: training time before the interruption that this went on from.
     """
 
     model: keras.Model
-    history: list[dict[str, float]]
+    history: History
+    best: dict[str, float]
     earlier_seconds: float
+
+
+_PAUSE: ContextVar[Callable[[History], bool]] = ContextVar("pause", default=lambda history: False)
+
+
+@contextmanager
+def pausing(rule: Callable[[History], bool]) -> Iterator[None]:
+    """Within, each training asks this rule before each further epoch, with the history so far; True raises Paused."""
+    token = _PAUSE.set(rule)
+    try:
+        yield
+    finally:
+        _PAUSE.reset(token)
 
 
 def fit(
@@ -93,6 +124,7 @@ def fit(
     Raises:
         InputError: the loss is no longer finite.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
+        Paused: by the rule of `pausing`; a checkpoint was written.
     """
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope(), devices.precision(precision):
@@ -120,7 +152,8 @@ def fit(
             epochs=epochs,
             steps=steps_per_epoch,
         )
-        run = _Run(steps, called, groups, run_dir, checkpoint_seconds, stage, before.history if before else [])
+        earlier = before.history if before else []
+        run = _Run(steps, called, groups, run_dir, checkpoint_seconds, stage, earlier, monitor)
         run.start()
         if run.step < epochs * steps_per_epoch and not model.stop_training:
             run.train(batches, validation, epochs, steps_per_epoch)
@@ -129,15 +162,16 @@ def fit(
     # Built anew: float32 whatever the training's policy was, and free of the strategy.
     result = build()
     result.set_weights(model.get_weights())
-    earlier = before.earlier_seconds if before else 0.0
-    return Fitted(result, run.all_history, earlier + run.earlier_seconds)
+    earlier_seconds = before.earlier_seconds if before else 0.0
+    return Fitted(result, run.all_history, run.best, earlier_seconds + run.earlier_seconds)
 
 
 class _Run:
     """Where a run stands: the step, the sums of the epoch under way, the history; all that a checkpoint holds."""
 
-    def __init__(self, steps, callbacks, groups, run_dir, checkpoint_seconds, stage, earlier_history):
+    def __init__(self, steps, callbacks, groups, run_dir, checkpoint_seconds, stage, earlier_history, monitor):
         self.steps, self.callbacks, self.run_dir, self.stage = steps, callbacks, run_dir, stage
+        self.monitored, self.better = f"val_{monitor}", min if monitor == "loss" else max
         self.checkpoints, self.earlier_history = run_dir / run_directory.CHECKPOINTS / stage, earlier_history
         self.model = steps.model
         self.optimizer = groups[0][0]
@@ -147,10 +181,15 @@ class _Run:
         self.steps_a_call, self.began, self.saved = 1, time.monotonic(), time.monotonic()
 
     @property
-    def all_history(self) -> list[dict[str, float]]:
+    def all_history(self) -> History:
         """The history of the stages before and of this one."""
         named = {"stage": self.stage} if self.stage else {}
         return [*self.earlier_history, *(named | row for row in self.history)]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The row of the best epoch, of this stage and those before."""
+        return self.better(self.all_history, key=lambda row: row[self.monitored])
 
     def start(self) -> None:
         self.model.stop_training = False
@@ -183,6 +222,8 @@ class _Run:
         held_out = (self.steps.distribute(validation), int(validation.cardinality()))
         with _stop_signals() as stop:
             for epoch in range(self.step // steps_per_epoch, epochs):
+                if self.all_history and self.sums is None and _PAUSE.get()(self.all_history):
+                    raise Paused(self.all_history, self.best)
                 self.epoch(epoch, iterator, held_out, steps_per_epoch, stop)
                 _write_history(self.run_dir, self.all_history)
                 if stop.is_set():
@@ -243,7 +284,7 @@ def _refuse_infinite(sums: np.ndarray, where: str) -> None:
         )
 
 
-def _write_history(run_dir: Path, history: list[dict[str, float]]) -> None:
+def _write_history(run_dir: Path, history: History) -> None:
     if not history:
         return
     text = io.StringIO()

@@ -212,3 +212,27 @@ def test_each_group_of_variables_follows_its_own_optimizer(run_dir):
     after = {v.path: v.numpy() for v in fitted.model.trainable_variables}
     moved = {path for path in after if not np.array_equal(after[path], before[path])}
     assert moved == {path for path in after if "logits" in path}
+
+
+@pytest.mark.parametrize("epochs", [(1,), (1, 2)])
+def test_a_training_that_was_paused_goes_on_to_the_very_same_weights(run_dir, tmp_path, epochs):
+    (tmp_path / "whole").mkdir()
+    whole = train(tmp_path / "whole", model={"dropout": 0.3})
+    for epoch in epochs:
+        with fit.pausing(lambda history, epoch=epoch: len(history) >= epoch), pytest.raises(fit.Paused) as paused:
+            train(run_dir, model={"dropout": 0.3})
+        assert paused.value.history == whole.history[:epoch]
+    again = train(run_dir, model={"dropout": 0.3})
+    assert again.history == whole.history
+    for a, b in zip(again.model.get_weights(), whole.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_training_that_is_done_is_not_paused(run_dir):
+    with fit.pausing(lambda history: len(history) >= 3):
+        assert len(train(run_dir).history) == 3
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run_dir):
+    fitted = train(run_dir)
+    assert fitted.best == min(fitted.history, key=lambda row: row["val_loss"])
