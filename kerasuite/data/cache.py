@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from kerasuite.contracts import Examples
+from kerasuite.data import kept
 from kerasuite.data.batches import AUTOTUNE, Preparation
 
 LIMIT_BYTES = 2**30
@@ -14,10 +15,14 @@ LIMIT_BYTES = 2**30
 
 def encoded_once(examples: Examples, prepare: Preparation, limit_bytes: int = LIMIT_BYTES) -> Examples:
     """The examples with their rows encoded and held in memory, or unchanged where they would take over limit_bytes."""
-    import tensorflow as tf
-
     if prepare.is_encoded(examples) or len(examples) * prepare.row_bytes > limit_bytes:
         return examples
+    return kept.once(examples, prepare.key, lambda: _encoded(examples, prepare))
+
+
+def _encoded(examples: Examples, prepare: Preparation) -> Examples:
+    import tensorflow as tf
+
     rows = tf.data.Dataset.from_tensor_slices(examples.inputs).map(prepare.encode, AUTOTUNE, deterministic=True)
     encoded = np.empty((len(examples), *rows.element_spec.shape), rows.element_spec.dtype.as_numpy_dtype)
     for row, value in enumerate(rows.prefetch(AUTOTUNE).as_numpy_iterator()):

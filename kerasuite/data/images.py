@@ -46,6 +46,7 @@ class ImagePreparation(tf.Module):
         self.image_size = (int(image_size[0]), int(image_size[1]))
         self.channels = int(channels)
         self.row_bytes = self.image_size[0] * self.image_size[1] * self.channels
+        self.key = f"pixels {self.image_size} {self.channels}"
 
     def is_encoded(self, examples: Examples) -> bool:
         """Whether the examples hold what `encode` would give."""

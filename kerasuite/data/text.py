@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from kerasuite.contracts import Examples, Ragged
+from kerasuite.data import kept
 from kerasuite.errors import InputError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -30,7 +31,7 @@ class Vocabulary:
             tf.Module, so that what it holds is exported with it.
         start, end, pad: ids of what stands before and after a text, and behind the end of a shorter one.
         longest: most tokens that the encoder takes, start and end counted.
-        key: tells it from every other.
+        key: tells it from every other; two without one are taken for the same.
     """
 
     tokenize: Tokenize
@@ -160,6 +161,11 @@ def tokenised(examples: Examples, prepare: TextPreparation | WholeTexts, limit_b
     if isinstance(prepare, WholeTexts):
         words = np.array([len(text.split()) + 2 for text in examples.inputs[TEXT]], np.int32)
         return replace(examples, facts=examples.facts | {NUM_TOKENS: words})
+    key = f"tokens {prepare.vocabulary.key} {prepare.max_length}"
+    return kept.once(examples, key, lambda: _tokenised(examples, prepare, limit_bytes))
+
+
+def _tokenised(examples: Examples, prepare: TextPreparation, limit_bytes: int) -> Examples:
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
     batches = texts.map(prepare.ids, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
     lengths, counts = [], []

@@ -12,7 +12,7 @@ class Numbers:
     """Rows are numbers; encoding adds a half, so that it shows."""
 
     encoded_column = "number"
-    row_bytes = 4
+    row_bytes, key = 4, "numbers"
 
     def __init__(self, encoded):
         self.encoded = encoded
