@@ -47,11 +47,37 @@ class Settings:
     checkpoint_seconds: NonNegative = 30.0
     """Seconds between checkpoints within an epoch; there is one at the end of each epoch too."""
 
+    # Of a sweep: settings that say which rows there are, and where and how often things are run, which all its trials
+    # share; and settings that change the loss, so that losses cannot be compared.
+    shared = frozenset(
+        {"data", "output", "seed", "seeds", "devices", "precision", "validation_fraction", "test_fraction"}
+    )
+    loss_by = frozenset()
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What a sweep may choose by; the first, if nothing else is said."""
+        return "val_accuracy", "val_loss"
+
+    @property
+    def total_epochs(self) -> int | None:
+        """Epochs of a training at most, all its stages together; None where the rows decide."""
+        return self.epochs
+
     def __post_init__(self):
-        for name, kind in typing.get_type_hints(type(self), include_extras=True).items():
-            value = getattr(self, name)
-            for words in ranges.broken(kind, value):
-                raise InputError(f"{flag(name)} is {value}; it must {words}.")
+        refuse_out_of_range(self)
+
+
+def refuse_out_of_range(settings: Any) -> None:
+    """Hold each field of a dataclass against the range that its type says.
+
+    Raises:
+        InputError: one lies outside; names its flag.
+    """
+    for name, kind in typing.get_type_hints(type(settings), include_extras=True).items():
+        value = getattr(settings, name)
+        for words in ranges.broken(kind, value):
+            raise InputError(f"{flag(name)} is {value}; it must {words}.")
 
 
 def flag(name: str) -> str:
@@ -157,17 +183,18 @@ def _spell(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
-def changed(config: Settings) -> dict[str, Any]:
+def changed(settings: Any) -> dict[str, Any]:
     """The settings that differ from the defaults."""
-    default = type(config)()
-    pairs = ((field.name, getattr(config, field.name)) for field in dataclasses.fields(config))
+    default = type(settings)()
+    pairs = ((field.name, getattr(settings, field.name)) for field in dataclasses.fields(settings))
     return {name: value for name, value in pairs if value != getattr(default, name)}
 
 
-def command(pipeline: str, config: Settings) -> str:
-    """The command line that repeats a run."""
-    words = ["kerasuite", "run", pipeline]
-    for name, value in changed(config).items():
+def command(pipeline: str, *settings: Any, verb: str = "run") -> str:
+    """The command line that repeats a run; with more than the pipeline's own settings, what another verb did."""
+    words = ["kerasuite", verb, pipeline]
+    given = [pair for each in settings for pair in changed(each).items()]
+    for name, value in given:
         if name == "output":
             continue
         if isinstance(value, bool):

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow without the lines that its native libraries print; they are shown if the import fails."""
+def import_tensorflow(*, look: bool = True) -> None:
+    """Import TensorFlow without the lines that its native libraries print; they are shown if the import fails.
+
+    Args:
+        look: for devices too, which begins with them: a process that others are forked from must not.
+    """
     if "tensorflow" in sys.modules:
         return
     # Its errors come as exceptions; what it prints beside them are remarks on its own optimiser.
@@ -35,7 +39,8 @@ def import_tensorflow() -> None:
         try:
             import tensorflow as tf
 
-            tf.config.list_physical_devices()
+            if look:
+                tf.config.list_physical_devices()
         except BaseException:
             hidden.seek(0)
             os.write(kept, hidden.read())

@@ -22,12 +22,14 @@ from kerasuite.pipelines._texts import predict
 from kerasuite.ranges import Count, NonNegative, Positive, PositiveShare, Share, at_least
 
 if TYPE_CHECKING:
+    import keras_tuner
+
     from kerasuite.data.text import TextPreparation, WholeTexts
     from kerasuite.data.text_columns import Columns
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
-__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "space", "train"]
 
 # Settings for seconds, on the sentences of reviews that come with the package.
 SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "precision": "float32"}
@@ -104,6 +106,12 @@ class Config(config.Settings):
     cache_gb: NonNegative = 8.0
     """Most that the vectors may take on disk, GB."""
 
+    shared = config.Settings.shared | {
+        *("validation_data", "test_data", "text_column", "label_column", "multi_label", "label_separator"),
+        *("cache", "cache_gb"),
+    }
+    loss_by = frozenset({"label_smoothing"})
+
     def __post_init__(self):
         super().__post_init__()
         if self.multi_label and self.class_weights != "none":
@@ -125,6 +133,19 @@ def _layers_tuned(tuning: str) -> int | None:
     if not match:
         raise InputError(f"--tuning is {tuning}; expected full, lora, frozen, or last_N_layers, such as last_2_layers.")
     return int(match[1])
+
+
+def space(hp: keras_tuner.HyperParameters, config: Config) -> Config:
+    """What a sweep searches, if nothing else is said."""
+    searched = {
+        "head_rate": hp.Float("head_rate", 1e-4, 1e-2, sampling="log"),
+        "weight_decay": hp.Float("weight_decay", 1e-3, 0.1, sampling="log"),
+        "dropout": hp.Float("dropout", 0.0, 0.5),
+    }
+    if config.tuning != "frozen":
+        searched["learning_rate"] = hp.Float("learning_rate", 1e-5, 1e-3, sampling="log")
+        searched["layer_decay"] = hp.Float("layer_decay", 0.6, 1.0)
+    return replace(config, **searched)
 
 
 def load(config: Config) -> Splits:
@@ -167,7 +188,8 @@ def preparation(config: Config, encoder: Encoder) -> TextPreparation | WholeText
     if encoder.takes_strings:
         return WholeTexts()
     tokenize = encoder.tokenizer if encoder.pieces is None else WordPiece(encoder.pieces, encoder.lowercase)
-    vocabulary = Vocabulary(tokenize, encoder.start, encoder.end, encoder.pad, encoder.longest)
+    ends = encoder.start, encoder.end, encoder.pad
+    vocabulary = Vocabulary(tokenize, *ends, encoder.longest, encoder.digest)
     return TextPreparation(vocabulary, config.max_length)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,9 +20,11 @@ from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.ranges import Count, NonNegative, Positive, Share, at_least
 
 if TYPE_CHECKING:
+    import keras_tuner
+
     from kerasuite.training.fit import Fitted
 
-__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "space", "train"]
 
 POINTWISE = "pointwise"
 _NOT_FOR_POINTWISE = {"loss", "negatives", "num_heads", "repeat_items", "temperature", "top_k", "user_embedding"}
@@ -98,6 +100,17 @@ class Config(config.Settings):
     top_k: Annotated[int, at_least(20)] = 20
     """Items of a list that the exported model gives."""
 
+    shared = config.Settings.shared | {
+        *("user_column", "item_column", "time_column", "rating_column", "rating_range", "items", "like_from", "split"),
+        *("min_item_count", "min_user_count", "repeat_items", "validation_users"),
+    }
+    loss_by = frozenset({"loss", "negatives", "temperature"})
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Of lists how good they are."""
+        return super().objectives if self.model == POINTWISE else ("val_ndcg@10", "val_loss")
+
     def __post_init__(self):
         super().__post_init__()
         changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
@@ -109,6 +122,18 @@ class Config(config.Settings):
             raise InputError(f"--dim {self.dim} is not a multiple of --num-heads {self.num_heads}.")
         if self.rating_range and not self.rating_range[0] < self.rating_range[1]:
             raise InputError(f"--rating-range is {self.rating_range}; expected the least, then the greatest.")
+
+
+def space(hp: keras_tuner.HyperParameters, config: Config) -> Config:
+    """What a sweep searches, if nothing else is said."""
+    searched = {
+        "learning_rate": hp.Float("learning_rate", 1e-3, 1e-2, sampling="log"),
+        "dim": hp.Choice("dim", [32, 64, 128]),
+        "dropout": hp.Float("dropout", 0.0, 0.5),
+    }
+    if config.model != POINTWISE:
+        searched["temperature"] = hp.Float("temperature", 0.05, 0.4, sampling="log")
+    return replace(config, **searched)
 
 
 def load(config: Config) -> Splits:

@@ -22,10 +22,11 @@ from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._images import predict
 from kerasuite.ranges import Count, NonNegative, Positive, Share
 
-__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "train"]
+__all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "space", "train"]
 
 if TYPE_CHECKING:
     import keras
+    import keras_tuner
 
     from kerasuite.data.augmentation import Augmentation
     from kerasuite.data.images import ImagePreparation
@@ -81,10 +82,22 @@ class Config(config.Settings):
     erase: NonNegative | None = None
     """Side of an erased square, as a share of the image's."""
 
+    loss_by = frozenset({"label_smoothing"})
+
     def __post_init__(self):
         super().__post_init__()
         if self.batch_norm and self.model != "cnn":
             raise InputError(f"--batch-norm goes with --model cnn; this is {self.model}.")
+
+
+def space(hp: keras_tuner.HyperParameters, config: Config) -> Config:
+    """What a sweep searches, if nothing else is said."""
+    return replace(
+        config,
+        learning_rate=hp.Float("learning_rate", 5e-4, 3e-2, sampling="log"),
+        batch_size=hp.Choice("batch_size", [64, 128, 256]),
+        dropout=hp.Float("dropout", 0.0, 0.6),
+    )
 
 
 def load(config: Config) -> Splits:

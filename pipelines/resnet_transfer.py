@@ -28,6 +28,7 @@ from kerasuite.ranges import Count, NonNegative, Positive, PositiveShare, Share,
 
 if TYPE_CHECKING:
     import keras
+    import keras_tuner
 
     from kerasuite.evaluation.classification import Scores
     from kerasuite.evaluation.report import Section
@@ -44,6 +45,7 @@ __all__ = [
     "predict",
     "preparation",
     "run",
+    "space",
     "train",
 ]
 
@@ -130,12 +132,34 @@ class Config(config.Settings):
     cache_gb: NonNegative = 8.0
     """Most that the features may take on disk, GB; 0 runs the frozen part again in each epoch."""
 
+    shared = config.Settings.shared | {"labels", "cache", "cache_gb"}
+    loss_by = frozenset({"label_smoothing"})
+
+    @property
+    def total_epochs(self) -> int:
+        """The head's stage, and the last one."""
+        is_one = self.train_from_scratch or self.unfreeze == "none"
+        return self.epochs if is_one else self.head_epochs + self.epochs
+
     def __post_init__(self):
         super().__post_init__()
         if self.cutmix and self.unfreeze == "none" and self.cache_gb:
             raise InputError(
                 "--cutmix needs photos or maps, not vectors: pass --unfreeze last_stage or --cache-gb 0 too."
             )
+
+
+def space(hp: keras_tuner.HyperParameters, config: Config) -> Config:
+    """What a sweep searches, if nothing else is said."""
+    searched = {
+        "learning_rate": hp.Float("learning_rate", 3e-4, 1e-2, sampling="log"),
+        "weight_decay": hp.Float("weight_decay", 1e-3, 0.1, sampling="log"),
+        "dropout": hp.Float("dropout", 0.0, 0.6),
+        "label_smoothing": hp.Float("label_smoothing", 0.0, 0.2),
+    }
+    if config.unfreeze != "none" and not config.train_from_scratch:
+        searched["backbone_rate"] = hp.Float("backbone_rate", 0.01, 1.0, sampling="log")
+    return replace(config, **searched)
 
 
 def load(config: Config) -> Splits:

@@ -1,4 +1,4 @@
-"""`kerasuite resume`: go on with an interrupted run, to the very same weights."""
+"""`kerasuite resume`: go on with an interrupted run, to the very same weights, or with a sweep."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from kerasuite import cli, config, run_directory
-from kerasuite.commands import run
+from kerasuite.commands import run, sweep
 from kerasuite.errors import InputError
 
 
@@ -15,8 +15,11 @@ def main(args: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "kerasuite resume", description="Go on from a run's last checkpoint, with the run's own settings."
     )
-    parser.add_argument("run_dir", type=Path, help="the directory of an interrupted run")
+    parser.add_argument("run_dir", type=Path, help="the directory of an interrupted run or sweep")
     run_dir = parser.parse_args(args).run_dir
+    if (run_dir / sweep.SWEEP).is_file():
+        print(sweep.resume(run_dir))
+        return 0
     record = run_directory.read_json(run_dir / run_directory.CONFIG)
     if not isinstance(record, dict) or not {"pipeline", "settings"} <= set(record):
         raise InputError(f"{run_dir / run_directory.CONFIG} is not the settings of a run.")

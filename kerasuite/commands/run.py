@@ -43,14 +43,15 @@ def start(name: str, settings: config.Settings) -> Path:
     except InputError:
         # Nothing was trained: no run is left behind that could not be resumed.
         if not any(path for name in (run_directory.CHECKPOINTS, run_directory.METRICS) for path in run_dir.rglob(name)):
-            _discard(run_dir, made_parents=not settings.output)
+            discard(run_dir, made_parents=not settings.output)
         raise
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"What was done so far is kept. Go on by: kerasuite resume {run_dir}") from interrupt
     return run_dir
 
 
-def _discard(run_dir: Path, *, made_parents: bool) -> None:
+def discard(run_dir: Path, *, made_parents: bool) -> None:
+    """Delete a directory in which nothing was done, and the folders above it that were made for it alone."""
     shutil.rmtree(run_dir)
     for parent in (run_dir.parent, run_dir.parent.parent) if made_parents else ():
         if any(parent.iterdir()):
@@ -65,11 +66,12 @@ def begin(name: str, settings: config.Settings) -> Path:
         InputError: the directory is in use, or cannot be written.
     """
     run_dir = run_directory.create(settings.output, Path("runs") / name)
-    _write_settings(run_dir, name, settings)
+    write_settings(run_dir, name, settings)
     return run_dir
 
 
-def _write_settings(run_dir: Path, name: str, settings: config.Settings) -> None:
+def write_settings(run_dir: Path, name: str, settings: config.Settings) -> None:
+    """Write config.json, the first file of a run."""
     record = {
         "pipeline": name,
         "command": config.command(name, settings),
@@ -94,7 +96,7 @@ def go_on(run_dir: Path, name: str, settings: config.Settings) -> None:
         print(f"Seed {seed} ({len(children)} of {settings.seeds})", flush=True)
         one = dataclasses.replace(settings, seed=seed, seeds=1, output=None)
         child.mkdir(exist_ok=True)
-        _write_settings(child, name, one)
+        write_settings(child, name, one)
         module.run(one, child)
     summary = summarise(children)
     run_directory.write_json(run_dir / run_directory.SEEDS, summary)

@@ -1,0 +1,160 @@
+"""`kerasuite sweep`: the best settings within a budget, chosen without the test rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from pathlib import Path
+from typing import Any, Literal
+
+from kerasuite import cli, config, run_directory
+from kerasuite.commands import _children, _sweeping, run
+from kerasuite.errors import InputError
+from kerasuite.ranges import Count, Positive
+
+SWEEP = "sweep.json"
+# A sweep that goes on may be given more, or less, of these.
+_MAY_CHANGE = ("trials", "minutes", "workers")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Search:
+    """Settings of a sweep."""
+
+    trials: Count = 20
+    """Trials at most; of hyperband each round of a trial counts."""
+    minutes: Positive | None = None
+    """Time for all of it: no trial begins that would leave too little for what is trained again at the end."""
+    tuner: Literal["random", "bayesian", "hyperband", "grid"] = "bayesian"
+    """How settings are chosen, by Keras Tuner's oracles."""
+    objective: str | None = None
+    """Number of validation to choose by, such as val_loss; the pipeline's own if not given. Losses fall, others
+    rise."""
+    set: tuple[str, ...] = ()
+    """What is searched, in place of the pipeline's own space: learning_rate=1e-4..1e-2:log dim=32..128:32 (by steps)
+    model=cnn,mlp."""
+    space: str | None = None
+    """Python file with a function space(hp, config), which returns a config: what is searched, in Keras Tuner's
+    words."""
+    stop_early: bool = True
+    """End a trial that is worse than the median of the others after as many epochs."""
+    best: Count = 3
+    """Trials that are trained again with fresh seeds; the best mean of these wins."""
+    fresh_seeds: Count = 2
+    """Fresh seeds for each of them."""
+    workers: Count = 1
+    """Processes that run trials side by side on this machine."""
+
+    def __post_init__(self):
+        config.refuse_out_of_range(self)
+        if self.set and self.space:
+            raise InputError("--set and --space both say what is searched; pass one of them.")
+
+
+def main(args: list[str]) -> int:
+    """Sweep the pipeline that the first argument names; the last line printed is the sweep's directory."""
+    import tyro
+
+    if not args or args[0] in ("-h", "--help"):
+        print("usage: kerasuite sweep NAME [settings of the sweep] [settings of the pipeline]\n")
+        print("\n".join(f"  {name}  {line}" for name, line in cli.pipelines().items()))
+        print("\nkerasuite sweep NAME --help lists the sweep's settings, kerasuite run NAME --help the pipeline's.")
+        return 0
+    name = args[0]
+    module = cli.pipeline(name)
+    prog = f"kerasuite sweep {name}"
+    description = (
+        f"{__doc__.splitlines()[0]} The settings of {name} may be given too: kerasuite run {name} --help.\n\n"
+        "The same command goes on with a sweep that was interrupted."
+    )
+    search, rest = tyro.cli(Search, args=args[1:], prog=prog, description=description, return_unknown_args=True)
+    settings = config.parse(module.Config, module.SAMPLE, rest, prog, module.__doc__)
+    print(start(name, settings, search))
+    return 0
+
+
+def start(name: str, settings: config.Settings, search: Search) -> Path:
+    """Begin a sweep, or go on with the one of these settings that is not finished.
+
+    Raises:
+        InputError: the settings, the space or the data cannot be used.
+    """
+    record = {
+        "pipeline": name,
+        "command": config.command(name, settings, search, verb="sweep"),
+        "settings": dataclasses.asdict(settings),
+        "search": dataclasses.asdict(search),
+    }
+    _children.prepare()
+    sweeping = _sweeping.Sweeping(Path(settings.output or "."), name, settings, search)
+    sweeping.declared()  # what cannot be searched is told before anything is made
+    sweep_dir = _unfinished(name, settings, record)
+    if sweep_dir is None:
+        sweep_dir = run_directory.create(settings.output, Path("runs") / name / "sweeps")
+    run_directory.write_json(sweep_dir / SWEEP, record)
+    try:
+        return _go_on(dataclasses.replace(sweeping, sweep_dir=sweep_dir))
+    except InputError:
+        if not (sweep_dir / _sweeping.DATA).is_file():
+            run.discard(sweep_dir, made_parents=not settings.output)
+        raise
+
+
+def resume(sweep_dir: Path) -> Path:
+    """Go on with a sweep, by its own settings."""
+    record = run_directory.read_json(sweep_dir / SWEEP)
+    module = cli.pipeline(record["pipeline"])
+    settings = config.from_dict(module.Config, record["settings"], str(sweep_dir / SWEEP))
+    search = config.from_dict(Search, record["search"], str(sweep_dir / SWEEP))
+    return _go_on(_sweeping.Sweeping(sweep_dir, record["pipeline"], settings, search))
+
+
+def _go_on(sweeping: _sweeping.Sweeping) -> Path:
+    kept = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        sweeping.go_on()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"What was done so far is kept. Go on by the same command, or by: kerasuite resume {sweeping.sweep_dir}"
+        ) from None
+    finally:
+        signal.signal(signal.SIGTERM, kept)
+    return sweeping.sweep_dir
+
+
+def _interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+def _unfinished(name: str, settings: config.Settings, record: dict[str, Any]) -> Path | None:
+    """The sweep to go on with: that in --output, or the last of the pipeline's that has these settings."""
+    if settings.output:
+        path = Path(settings.output)
+        if not (path / SWEEP).is_file():
+            return None
+        if differing := _differing(run_directory.read_json(path / SWEEP), record):
+            raise InputError(
+                f"--output {path} holds a sweep with other settings: {', '.join(differing)}. Pass those of that sweep "
+                "to go on with it, or another --output."
+            )
+        return path
+    for path in sorted((Path("runs") / name / "sweeps").glob(f"*/{SWEEP}"), reverse=True):
+        if not _sweeping.is_finished(path.parent) and not _differing(run_directory.read_json(path), record):
+            print(f"Going on with {path.parent}.")
+            return path.parent
+    return None
+
+
+def _differing(known: dict[str, Any], record: dict[str, Any]) -> list[str]:
+    """Names of the settings that are not alike."""
+    flat = [
+        {"pipeline": each["pipeline"]} | each["settings"] | {f"sweep.{name}": v for name, v in each["search"].items()}
+        for each in (known, json.loads(json.dumps(record)))
+    ]
+    free = {"output", *(f"sweep.{name}" for name in _MAY_CHANGE)}
+    return sorted(
+        name.removeprefix("sweep.")
+        for name in flat[0].keys() | flat[1].keys()
+        if name not in free and flat[0].get(name) != flat[1].get(name)
+    )

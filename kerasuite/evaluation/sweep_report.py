@@ -1,0 +1,154 @@
+"""The report of a sweep: what was tried, what came of it, and what the winner does on the test rows."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasuite import run_directory
+from kerasuite.evaluation import drawing, importance
+from kerasuite.evaluation.report import Figure, Section, Table, render_report
+from kerasuite.evaluation.sweep_display import SweepDisplay
+
+
+def write(
+    sweep_dir: Path,
+    *,
+    pipeline: str,
+    objective: str,
+    higher_is_better: bool,
+    trials: Sequence[Mapping[str, Any]],
+    reruns: Mapping[str, Sequence[float]],
+    winner: str,
+    search: Mapping[str, Any],
+    command: str,
+    repeat: str,
+    seconds: float,
+    final: Path,
+) -> None:
+    """Write report.html of a sweep.
+
+    Args:
+        trials: one dict a trial, as SweepDisplay takes them, with epochs and reason.
+        reruns: the values that fresh seeds gave, by the trial's name.
+        winner: the trial whose settings were run.
+        command: of the sweep.
+        repeat: the command that repeats the final run.
+        final: the directory of that run.
+    """
+    display = SweepDisplay.from_trials(trials, objective, higher_is_better=higher_is_better)
+    metrics = (
+        run_directory.read_json(final / run_directory.METRICS) if (final / run_directory.METRICS).is_file() else {}
+    )
+    environment = final / run_directory.ENVIRONMENT
+    chosen = next(trial for trial in trials if trial["name"] == winner)
+    page = render_report(
+        title=f"Sweep of {pipeline}",
+        summary=_summary(trials, reruns, chosen, objective, search["tuner"], seconds),
+        metrics=metrics,
+        warnings=_warnings(trials),
+        sections=[
+            _again(trials, reruns, objective),
+            Section("The course of the sweep", _counts(trials), [Figure("", drawing.png(display), "")]),
+            _settings(display, objective),
+            _all_trials(trials, objective),
+            Section("Commands", f"The sweep again:\n\n{command}\n\nIts best run again:\n\n{repeat}"),
+        ],
+        config={f"sweep.{name}": value for name, value in search.items()} | dict(chosen["values"]),
+        environment=run_directory.read_json(environment) if environment.is_file() else {},
+        command=repeat,
+        run_directory=str(final),
+    )
+    run_directory.write(sweep_dir / run_directory.REPORT, page)
+
+
+def _summary(trials, reruns, chosen, objective: str, tuner: str, seconds: float) -> str:
+    again = reruns[chosen["name"]]
+    values = ", ".join(f"{value:.4f}" for value in again)
+    settings = ", ".join(f"{name} {_shown(value)}" for name, value in chosen["values"].items())
+    return (
+        f"{len(trials)} trials ({tuner}) in {seconds / 60:.0f} min, chosen by {objective} on validation rows; the "
+        f"test rows were read by one run only, that of the chosen settings ({settings}). In the sweep these reached "
+        f"{chosen['value']:.4f}, the best of many and so flattered; trained again with fresh seeds "
+        f"{statistics.fmean(again):.4f} ({values})."
+    )
+
+
+def _again(trials, reruns, objective: str) -> Section:
+    rows = []
+    for trial in trials:
+        if trial["name"] in reruns:
+            again = list(reruns[trial["name"]])
+            told = ", ".join(f"{value:.4f}" for value in again)
+            settings = ", ".join(f"{name} {_shown(value)}" for name, value in trial["values"].items())
+            rows.append((trial["name"], settings, trial["value"], statistics.fmean(again), told))
+    rows.sort(key=lambda row: row[3], reverse=not objective.endswith("loss"))
+    columns = ("trial", "settings", "in the sweep", "mean of fresh seeds", "each")
+    text = "The best of many trials is the best partly by luck: the mean of trainings with fresh seeds decides."
+    return Section("The best, trained again", text, tables=[Table(objective, columns, rows)])
+
+
+def _settings(display: SweepDisplay, objective: str) -> Section:
+    done = [trial for trial in display.trials if trial["status"] == "finished"]
+    found = importance.importance([trial["values"] for trial in done], [trial["value"] for trial in done])
+    few = (
+        f"Which settings mattered cannot be told by {len(done)} finished trials; {importance.FEWEST_TRIALS} are needed."
+    )
+    picture = Figure(
+        "Circles were trained to their end; crosses were paused, or stopped as hopeless.",
+        drawing.png(_Settings(display)),
+        "",
+    )
+    if found is None:
+        return Section("Settings against the objective", few, [picture])
+    rows = [(name, loss, spread) for name, (loss, spread) in found.lost.items()]
+    table = Table("Loss of R² where a setting is shuffled", ("setting", "loss", "standard deviation"), rows)
+    return Section("Settings against the objective", found.sentence, [picture], [table])
+
+
+class _Settings:
+    """The second picture of a display, to be drawn as the first is."""
+
+    def __init__(self, display: SweepDisplay):
+        self.plot = display.plot_settings
+
+
+def _counts(trials) -> str:
+    number = Counter(trial["status"] for trial in trials)
+    told = {
+        "finished": "trained to their end",
+        "paused": "paused by hyperband",
+        "stopped": "stopped as hopeless, by the median rule",
+        "failed": "failed",
+    }
+    return "; ".join(f"{number[status]} {words}" for status, words in told.items() if number[status]) + "."
+
+
+def _warnings(trials) -> list[str]:
+    reasons = Counter(trial["reason"] for trial in trials if trial["status"] == "failed")
+    return [f"{number} trial{'s' if number > 1 else ''} failed: {reason}" for reason, number in reasons.items()]
+
+
+def _all_trials(trials, objective: str) -> Section:
+    names = list(dict.fromkeys(name for trial in trials for name in trial["values"]))
+    rows = [
+        (
+            trial["name"],
+            *(trial["values"].get(name) for name in names),
+            trial["value"],
+            trial["epochs"],
+            round(trial["seconds"], 1),
+            trial["reason"] or trial["status"],
+        )
+        for trial in trials
+    ]
+    columns = ("trial", *names, objective, "epochs", "seconds", "status")
+    return Section("All trials", tables=[Table("", columns, rows)])
+
+
+def _shown(value: Any) -> str:
+    """A setting's value as text."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
