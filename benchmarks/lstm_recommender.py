@@ -23,7 +23,6 @@ from kerasuite.pipelines import _next_item, _ranking, lstm_recommender
 
 SEEDS = (0, 1, 2)
 # Settings found on validation's users.
-ALL = {"patience": 20}
 BEAUTY = {
     "lstm": {"dim": 128, "temperature": 0.08, "epochs": 16},
     "transformer": {"dim": 128, "temperature": 0.08, "model": "transformer", "num_layers": 2, "dropout": 0.3},
@@ -52,7 +51,7 @@ def quality(data: str, name: str, best: dict[str, dict]) -> None:
     for model, settings in best.items():
         values = []
         for seed in SEEDS:
-            found = apart("run", data, json.dumps(ALL | settings | {"seed": seed}))
+            found = apart("run", data, json.dumps(settings | {"seed": seed}))
             cells = told(found["test"]["ndcg@10"]), told(found["test"]["hit_rate@10"]), found["verdict"]
             row(f"{model}, seed {seed}", *cells, *(f"{found['seconds'][each]:.0f}" for each in ("train", "total")))
             values.append([found["test"][each]["value"] for each in ("ndcg@10", "hit_rate@10")])

@@ -35,7 +35,7 @@ class Settings:
     batch_size: Count = 128
     """Rows a step, over all devices together."""
     patience: Count = 5
-    """Epochs without a better validation loss before training stops; the best epoch's weights are kept."""
+    """Epochs without a better result on validation before training stops; the best epoch's weights are kept."""
     validation_fraction: OpenShare = 0.1
     """Share of the training rows held out for validation where the data bring none."""
     test_fraction: OpenShare = 0.15

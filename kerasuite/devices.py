@@ -114,7 +114,7 @@ def _logical_cpus(number: int) -> int:
 
 @contextlib.contextmanager
 def precision(name: str) -> Iterator[None]:
-    """Trace what is called within in this arithmetic: `float32` or `bfloat16`.
+    """Trace what is called within in this arithmetic: `float32` or `bfloat16`; as it was before, afterwards.
 
     On a GPU bfloat16 is Keras's policy. On a CPU it is the graph optimiser's rewrite, which is as fast, leaves the
     model's own types float32, and does not slow depthwise convolutions.
@@ -132,7 +132,8 @@ def precision(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        tf.config.optimizer.set_experimental_options(options | {"auto_mixed_precision_onednn_bfloat16": False})
+        # What was never set is not among the options; it has to be put back by its name.
+        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False} | options)
         keras.config.set_dtype_policy(policy)
 
 

@@ -89,6 +89,8 @@ class Config(config.Settings):
     """Items of histories a step at most, padding counted; a batch holds histories of like lengths."""
     epochs: Count = 20
     """Passes over the training users at most."""
+    patience: Count = 20
+    """Epochs without a better result on validation before training stops; the best epoch's weights are kept."""
     learning_rate: Positive = 3e-3
     """Peak rate of Adam."""
     schedule: Literal["constant", "cosine", "one_cycle", "warmup_cosine", "warmup_linear"] = "warmup_cosine"

@@ -71,6 +71,15 @@ def test_bfloat16_holds_within_and_ends_with_an_error_too():
     assert keras.config.dtype_policy().name == policy
 
 
+def test_an_arithmetic_within_another_ends_with_that_other():
+    option = lambda: tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"]  # noqa: E731
+    with devices.precision("bfloat16"):
+        before = option()
+        with devices.precision("float32"):
+            assert not option()
+        assert option() == before
+
+
 def test_the_description_names_versions_devices_and_replicas(two_devices):
     found = devices.describe(two_devices)
     assert found["tensorflow"] == tf.__version__

@@ -27,8 +27,8 @@ def trainer(
     """The encoder with its loss: histories with their next item behind them, int32 (batch, items), to (batch, 2).
 
     Where the encoder takes users, each row's first number is the user's. An item's score is the cosine of its vector
-    with the state, divided by the temperature (Wu et al. 2022, arXiv:2201.02327): were it their product, vectors of
-    frequent items would grow long and those of the others be learnt late.
+    with the state, divided by the temperature: of the product of both, the lengths of vectors are learnt first, which
+    tell how frequent an item is, and what items have in common late.
 
     In training the first number is the mean loss of a history's items, each foreseen from those before it (or of the
     last alone, where the encoder has one state a history), and the second is 0. Else they are the loss of the last
@@ -38,7 +38,7 @@ def trainer(
     Args:
         loss: `softmax`, or `gbce`, a yes or no of each item, which takes a sample of them.
         num_negatives: items drawn at random, for each step anew, which stand for all others; None takes all.
-        temperature: small ones tell the best items from the good ones, large ones learn of all items alike.
+        temperature: small ones spread the scores further apart, so that few items share the probability.
         repeats: whether what is in a history may come next.
         seed: of that draw.
     """
@@ -80,7 +80,7 @@ class NextItemLoss(keras.layers.Layer):
         repeats: bool,
         **kwargs,
     ):
-        # The many products are in the arithmetic of the model; what is added up of them is not.
+        # On a GPU, where bfloat16 is Keras's policy, the many products are in it; what is added up of them is not.
         self.arithmetic = keras.config.dtype_policy().compute_dtype
         super().__init__(dtype="float32", **kwargs)
         if loss == "gbce" and num_negatives is None:
@@ -128,9 +128,11 @@ class NextItemLoss(keras.layers.Layer):
     def _gbce(self, known, wanted):
         """A yes of the next item and a no of each drawn one, the yes in a power that makes up for the draw.
 
-        Petrov and Macdonald (2023), gSASRec, arXiv:2308.07192, equation 10, with t = 0.75.
+        Petrov and Macdonald (2023), gSASRec, arXiv:2308.07192, equation 10, with t = 0.75. Scores are counted from
+        what makes each of all items as likely as any: cosines alone could call few items unlikely.
         """
         own, others, number = self._drawn(known, wanted)
+        own, others = (scores - np.log(self.num_items - 1) for scores in (own, others))
         share = number / (self.num_items - 1)
         power = share * (CALIBRATION * (1 - 1 / share) + 1 / share)
         return power * tf.nn.softplus(-own) + tf.reduce_sum(tf.nn.softplus(others), -1)
@@ -187,15 +189,15 @@ def last_of(ids: tf.Tensor) -> tf.Tensor:
 def scorer(trainer: keras.Model) -> keras.Model:
     """The model to serve: item ids int32 (batch, items), 0 where padded, to scores of all items (batch, num_items).
 
-    Where the encoder takes users, each row's first number is the user's.
+    Where the encoder takes users, each row's first number is the user's. This brings the rows of the trainer's own
+    table to unit length.
     """
     (encoder,) = (layer for layer in trainer.layers if isinstance(layer, keras.Model))
     items = encoder.input[:, 1:] if _takes_users(encoder) else encoder.input
     table = table_of(encoder)
     # They are read as if of unit length; once they are, their products with states are cosines.
-    vectors, *others = table.get_weights()
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    table.set_weights([vectors / lengths, *others])
+    (vectors,) = table.get_weights()
+    table.set_weights([vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)])
     states = LastState(name="last_state")(encoder.output, items)
     states = keras.layers.UnitNormalization(name="unit_state")(states)
     cosines = table(states, reverse=True)[:, 1:]  # without padding's

@@ -63,7 +63,7 @@ def _of_items(
         sizes = {"num_layers": num_layers, "num_heads": num_heads, "longest": longest}
         return keras.Model(ids, transformer.encode(x, ids != 0, **sizes, dropout=dropout, causal=True), name=kind)
     x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
-    last = LastState(name="last_item")(x, ids)
+    items = x
     for k in range(num_layers):
         one_state = kind == "bidirectional" and k == num_layers - 1
         layer = (keras.layers.GRU if kind == "gru" else keras.layers.LSTM)(dim, return_sequences=not one_state)
@@ -72,7 +72,7 @@ def _of_items(
         y = keras.layers.Dense(dim, name=f"narrow_{k}")(y)
         y = keras.layers.Dropout(dropout, name=f"dropout_{k}")(y)
         # What comes next depends on the last item most of all: its vector goes past the layer.
-        x = y + (last if one_state else x)
+        x = y + (LastState(name="last_item")(items, ids) if one_state else x)
     if kind == "bidirectional":
         x = keras.layers.Reshape((1, dim), name="one_state")(x)
     states = keras.layers.LayerNormalization(epsilon=1e-6, name="states")(x)  # (batch, items or 1, dim)
@@ -120,10 +120,10 @@ class Forgetting(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="kerasuite")
 class LastState(keras.layers.Layer):
-    """The state after the last item of each history."""
+    """What stands at the last item of each history: the state after it, or its vector."""
 
     def call(self, states, ids):
-        """States (batch, items or 1, dim) and ids (batch, items) to (batch, dim)."""
+        """States or vectors (batch, items or 1, dim) and ids (batch, items) to (batch, dim)."""
         if states.shape[1] == 1:
             return states[:, 0]
         last = tf.maximum(tf.reduce_sum(tf.cast(ids != 0, tf.int32), -1) - 1, 0)

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kerasuite import devices
+
 SUM = tf.distribute.ReduceOp.SUM
 
 
@@ -54,8 +56,13 @@ class Steps:
         return self._train(iterator, tf.constant(number)).numpy().astype(np.float64)
 
     def evaluate(self, dataset, number: int) -> np.ndarray:
-        """The sums over `number` batches of a dataset, from its start: float64, of each held-out measure."""
-        return self._evaluate(iter(dataset), tf.constant(number)).numpy().astype(np.float64).sum(0)
+        """The sums over `number` batches of a dataset, from its start: float64, of each held-out measure.
+
+        Worked out in float32, as every evaluation is, whatever the arithmetic of training.
+        """
+        with devices.precision("float32"):
+            sums = self._evaluate(iter(dataset), tf.constant(number))
+        return sums.numpy().astype(np.float64).sum(0)
 
     def means(self, sums: np.ndarray) -> dict[str, float]:
         """Weighted means by name, from sums of training."""

@@ -24,11 +24,11 @@ def table(model):
     return next(layer for layer in model.layers if layer.name == recommender.ITEMS).get_weights()[0]
 
 
-def scored(states, encoder):
-    """Cosines with every item's vector, divided by the usual temperature, by hand."""
+def scored(states, encoder, temperature=0.1):
+    """Cosines with every item's vector, divided by the temperature, by hand."""
     states, vectors = np.asarray(states, np.float64), table(encoder)[1:].astype(np.float64)
     cosines = states @ vectors.T / np.linalg.norm(states, axis=-1)[..., None] / np.linalg.norm(vectors, axis=1)
-    return cosines / 0.1
+    return cosines / temperature
 
 
 @pytest.mark.parametrize("kind", CAUSAL)
@@ -137,7 +137,8 @@ def test_where_everything_is_drawn_the_loss_is_that_of_all_items():
 
 def test_a_yes_or_no_of_each_item_is_weighed_as_in_the_paper():
     encoder = made("lstm")
-    scores = scored(encoder(ids([3]))[0, 0], encoder)
+    # Scores of 0 make each of the 29 others as likely as any.
+    scores = scored(encoder(ids([3]))[0, 0], encoder) - np.log(29)
     softplus = lambda x: np.log1p(np.exp(x))  # noqa: E731
     # Where everything is drawn, the power of the yes is 1.
     every = next_item.trainer(encoder, loss="gbce", num_negatives=2000, seed=1)(ids([3, 7]), training=True)
@@ -147,6 +148,16 @@ def test_a_yes_or_no_of_each_item_is_weighed_as_in_the_paper():
     one = next_item.trainer(encoder, loss="gbce", num_negatives=1, seed=1)(ids([3, 7]), training=True)
     rest = float(one[0, 0]) - (0.75 * (1 / 29 - 1) + 1) * softplus(-scores[6])
     assert np.abs(softplus(np.delete(scores, 6)) - rest).min() < 1e-4
+
+
+def test_the_temperature_of_training_is_that_of_the_model_that_is_served():
+    encoder, history = made("lstm"), ids([3, 7, 2, 9])
+    expected = scored(encoder(history)[0], encoder, temperature=0.37)
+    trainer = next_item.trainer(encoder, temperature=0.37)
+    losses = [-log_softmax(expected[place])[item - 1] for place, item in enumerate((7, 2, 9))]
+    assert float(trainer(history, training=True)[0, 0]) == pytest.approx(np.mean(losses), rel=1e-4)
+    assert float(trainer(history, training=False)[0, 0]) == pytest.approx(losses[-1], rel=1e-4)
+    np.testing.assert_allclose(next_item.scorer(trainer)(history)[0], expected[3], rtol=1e-3, atol=1e-4)
 
 
 def test_the_loss_of_a_sample_needs_a_sample():

@@ -133,15 +133,18 @@ def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
     assert metrics["servable"]["checked"] == 24
 
 
-def test_what_is_not_tuned_keeps_its_weights(config, tmp_path):
-    before = bert_text.encoder(config, Path()).model
-    for tuning, changed in (("frozen", set()), ("last_1_layers", {2})):
-        after = train(replace(config, tuning=tuning), tmp_path / tuning).model.layers[1]
-        from kerasuite.models import encoders
+@pytest.mark.parametrize(
+    ("tuning", "changed"),
+    [("frozen", set()), ("last_1_layers", {2}), pytest.param("full", {0, 1, 2}, marks=pytest.mark.slow)],
+)
+def test_what_is_not_tuned_keeps_its_weights(config, tmp_path, tuning, changed):
+    from kerasuite.models import encoders
 
-        depths = encoders.depths(before.trainable_variables)
-        moved = [np.abs(a - b).max() > 0 for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
-        assert {depth for depth, has_moved in zip(depths, moved) if has_moved} == changed
+    before = bert_text.encoder(config, Path()).model
+    after = train(replace(config, tuning=tuning), tmp_path / "run").model.layers[1]
+    depths = encoders.depths(before.trainable_variables)
+    moved = [np.abs(a - b).max() > 0 for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
+    assert {depth for depth, has_moved in zip(depths, moved) if has_moved} == changed
 
 
 def test_lora_changes_queries_and_values_alone_and_leaves_a_plain_encoder(config, tmp_path):

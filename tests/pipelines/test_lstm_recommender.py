@@ -219,8 +219,9 @@ def test_users_may_have_vectors_of_their_own(config, tmp_path, capsys):
     assert scores["w"] == scores["history[1]"] != scores["u001"]
 
 
-def test_a_sample_of_items_in_the_loss_is_enough(config, tmp_path):
-    fitted = train(replace(config, negatives=8), tmp_path / "run")
+@pytest.mark.parametrize("loss", ["softmax", "gbce"])
+def test_a_sample_of_items_in_the_loss_is_enough(config, tmp_path, loss):
+    fitted = train(replace(config, negatives=8, loss=loss), tmp_path / "run")
     assert fitted.history[-1]["val_ndcg@10"] > 0.8
 
 
@@ -253,6 +254,8 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, refuse_other
         {"learning_rate": 0.0},
         {"top_k": 5},
         {"dim": 15, "num_heads": 2, "model": "transformer"},
+        {"temperature": 0.0},
+        {"temperature": 0.2, "model": "pointwise"},
         {"like_from": 3.0},
         {"user_embedding": True, "model": "pointwise"},
         {"rating_range": (5.0, 1.0)},

@@ -236,3 +236,11 @@ def test_a_training_that_is_done_is_not_paused(run_dir):
 def test_the_best_epoch_is_that_of_the_lowest_validation_loss(run_dir):
     fitted = train(run_dir)
     assert fitted.best == min(fitted.history, key=lambda row: row["val_loss"])
+
+
+def test_validation_is_in_float32_whatever_training_is_in(run_dir):
+    fitted = train(run_dir, epochs=2, precision="bfloat16")
+    validation = striped(30, seed=1)
+    logits = fitted.model(tf.cast(validation.inputs["image"], tf.float32))
+    expected = np.mean(keras.losses.sparse_categorical_crossentropy(validation.labels, logits, from_logits=True))
+    assert fitted.best["val_loss"] == pytest.approx(float(expected), rel=1e-5)
