@@ -49,6 +49,7 @@ class Augment(Protocol):
         """
 
 
+@tf.autograph.experimental.do_not_convert  # no tensor decides an if or a loop here; to look for one takes seconds
 def training(
     examples: Examples,
     prepare: Preparation,
@@ -168,6 +169,7 @@ def _ragged_taker(column: Ragged) -> Callable[[tf.Tensor], tf.RaggedTensor]:
     return take
 
 
+@tf.autograph.experimental.do_not_convert
 def inference(examples: Examples, prepare: Preparation, batch_size: int) -> tf.data.Dataset:
     """Batches of x: every row once, in order, the last batch as short as it comes."""
     planned = tf.data.Dataset.range(len(examples)).batch(batch_size)

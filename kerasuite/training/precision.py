@@ -47,7 +47,7 @@ def _seconds(name: str, build, batch, loss) -> float:
         model = build()
         x, y, weight = batch
 
-        @tf.function
+        @tf.function(autograph=False)
         def gradient():
             with tf.GradientTape() as tape:
                 objective = tf.reduce_mean(weight * loss(y, model(x, training=True)))

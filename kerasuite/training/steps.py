@@ -35,8 +35,9 @@ class Steps:
         self._held_out_measures = self._measures if held_out_measures is None else dict(held_out_measures)
         self.num_sums = 2 + len(measures)
         # How many steps a call takes is a tensor, so that one trace serves all.
-        self._train = tf.function(partial(self._repeat, self._train_step))
-        self._evaluate = tf.function(partial(self._repeat, self._evaluate_step))
+        # To rewrite Python's ifs and loops takes longer than to trace, and there is none that a tensor decides.
+        self._train = tf.function(partial(self._repeat, self._train_step), autograph=False)
+        self._evaluate = tf.function(partial(self._repeat, self._evaluate_step), autograph=False)
 
     def distribute(self, dataset: tf.data.Dataset) -> tf.data.Dataset | tf.distribute.DistributedDataset:
         """The dataset, each batch cut into the replicas' shares."""
@@ -73,10 +74,11 @@ class Steps:
         return {f"val_{name}": value for name, value in _means(self._held_out_measures, sums).items()}
 
     def _repeat(self, step, iterator, number):
-        rows = tf.TensorArray(tf.float32, number)
-        for k in tf.range(number):
+        def once(k, rows):
             sums = self._strategy.run(step, (next(iterator),))
-            rows = rows.write(k, self._strategy.reduce(SUM, sums, axis=None))
+            return k + 1, rows.write(k, self._strategy.reduce(SUM, sums, axis=None))
+
+        _, rows = tf.while_loop(lambda k, rows: k < number, once, (0, tf.TensorArray(tf.float32, number)))
         return rows.stack()
 
     def _train_step(self, batch):
