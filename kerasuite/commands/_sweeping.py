@@ -204,9 +204,12 @@ class Sweeping:
 
     def seconds_left(self) -> float:
         """Seconds for further trials, without those of what is trained at the end."""
-        done = [result.seconds for result in self.results(TRIALS) if result.status == "finished"]
-        at_the_end = min(self.search.best, max(len(done), 1)) * self.search.fresh_seeds + 1
-        typical = statistics.median(done) if done else 0.0
+        results = [result for result in self.results(TRIALS) if result.epochs]
+        total = self.settings.total_epochs
+        # What was paused or stopped would have taken longer to its end.
+        whole = lambda result: 1 if result.status == "finished" or total is None else total / result.epochs  # noqa: E731
+        typical = statistics.median(result.seconds * whole(result) for result in results) if results else 0.0
+        at_the_end = min(self.search.best, max(len(results), 1)) * self.search.fresh_seeds + 1
         # One more trial has to find room too.
         return 60 * self.search.minutes - self.table.seconds - (at_the_end + 1) * typical
 

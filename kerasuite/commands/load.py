@@ -1,4 +1,4 @@
-"""A finished run as an object for notebooks."""
+"""A finished run or sweep as an object for notebooks."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasuite import run_directory
+from kerasuite.commands import _attempt, _sweeping
 
 if TYPE_CHECKING:
     import keras
     import polars
 
+    from kerasuite.evaluation.sweep_display import SweepDisplay
     from kerasuite.serving.predictor import Predictor
     from kerasuite.serving.recommender import Recommender
 
@@ -69,10 +71,48 @@ def _frame(path: Path) -> polars.DataFrame:
     return polars.read_csv(path, schema_overrides={name: polars.String for name in _NAMES})
 
 
-def load(run_dir: str | Path) -> Run:
-    """A finished run.
+@dataclass(frozen=True)
+class Sweep:
+    """A finished sweep; each part is read when it is asked for."""
+
+    path: Path
+
+    @cached_property
+    def best(self) -> dict[str, Any]:
+        """The settings that won, and the values by which they did."""
+        return run_directory.read_json(self.path / _sweeping.BEST)
+
+    @cached_property
+    def run(self) -> Run:
+        """The run of these settings, which read the test rows."""
+        return load(self.path / _sweeping.FINAL)
+
+    @cached_property
+    def trials(self) -> polars.DataFrame:
+        """A row each trial, and each re-run of the best."""
+        import polars
+
+        return polars.read_csv(self.path / _sweeping.TABLE)
+
+    @cached_property
+    def display(self) -> SweepDisplay:
+        """Its pictures: the best value over time, and each setting against the objective."""
+        from kerasuite.evaluation.sweep_display import SweepDisplay
+
+        names = sorted(self.path.glob(f"{_attempt.TRIALS}/*/{_attempt.RESULT}"))
+        objective = self.best["objective"]
+        higher_is_better = not objective.endswith("loss")
+        return SweepDisplay.from_trials(
+            [run_directory.read_json(name) for name in names], objective, higher_is_better=higher_is_better
+        )
+
+
+def load(run_dir: str | Path) -> Run | Sweep:
+    """A finished run, or a finished sweep.
 
     Raises:
         InputError: there is none, or it is not finished.
     """
+    if _sweeping.is_finished(Path(run_dir)) and (Path(run_dir) / _sweeping.BEST).is_file():
+        return Sweep(Path(run_dir))
     return Run(run_directory.open_finished(run_dir))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import kerasuite
 from kerasuite import run_directory
 from kerasuite.commands import _attempt
 from kerasuite.data import kept
@@ -83,6 +84,13 @@ def test_the_best_settings_are_a_config_to_run(call, swept, tmp_path):
     rate = read(swept / "best.json")["settings"]["learning_rate"]
     assert read(tmp_path / "run" / "config.json")["settings"]["learning_rate"] == rate
     assert (tmp_path / "run" / "history.csv").read_text() == (swept / "best" / "history.csv").read_text()
+
+
+def test_a_finished_sweep_is_an_object_for_notebooks(swept):
+    sweep = kerasuite.load(swept)
+    assert sweep.trials["trial"].len() == 8
+    assert sweep.best["trial"] in [trial["name"] for trial in sweep.display.trials]
+    assert sweep.run.metrics["examples"]["test"] == 20
 
 
 def test_a_sweep_that_is_finished_stays_as_it_is(call, data, swept, capsys):

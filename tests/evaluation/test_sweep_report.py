@@ -1,0 +1,63 @@
+import json
+
+import pytest
+
+from kerasuite.evaluation import sweep_report
+
+
+def trial(name, value, status="finished", reason="", **values):
+    known = {"name": name, "value": value, "seconds": 30.0, "epochs": 2, "status": status, "reason": reason}
+    return known | {"values": values}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "best").mkdir()
+    accuracy = {"value": 0.75, "low": 0.7, "high": 0.8, "n": 200}
+    metrics = {"pipeline": "mnist_cnn", "headline": "accuracy", "test": {"accuracy": accuracy}}
+    (folder / "best" / "metrics.json").write_text(json.dumps(metrics))
+    sweep_report.write(
+        folder,
+        pipeline="mnist_cnn",
+        objective="val_accuracy",
+        higher_is_better=True,
+        trials=[
+            trial("0", 0.81, rate=0.01),
+            trial("1", 0.85, rate=0.02),
+            trial("2", 0.6, "stopped", rate=0.03),
+            trial("3", None, "failed", "out of <memory>", rate=9.0),
+        ],
+        reruns={"1": [0.79, 0.77], "0": [0.80, 0.82]},
+        winner="0",
+        search={"tuner": "random", "trials": 4},
+        command="kerasuite sweep mnist_cnn --trials 4",
+        repeat="kerasuite run mnist_cnn --learning-rate 0.01",
+        seconds=150.0,
+        final=folder / "best",
+    )
+    return (folder / "report.html").read_text()
+
+
+def test_the_winner_is_told_with_its_value_in_the_sweep_and_that_of_fresh_seeds(page):
+    assert "4 trials (random) in 2 min, chosen by val_accuracy on validation rows" in page
+    assert "In the sweep these reached 0.8100" in page
+    assert "with fresh seeds 0.8100 (0.8000, 0.8200)" in page
+
+
+def test_the_headline_is_that_of_the_one_run_on_the_test_rows(page):
+    assert "Accuracy 75% on 200 test rows (95% interval 70 to 80%)" in page
+
+
+def test_failures_are_named_counted_and_escaped(page):
+    assert "1 trial failed: out of &lt;memory&gt;" in page
+    assert "2 trained to their end; 1 stopped as hopeless, by the median rule; 1 failed." in page
+
+
+def test_so_few_trials_tell_nothing_of_what_mattered(page):
+    assert "cannot be told by 2 finished trials; 10 are needed" in page
+
+
+def test_the_commands_stand_there(page):
+    for words in ("kerasuite sweep mnist_cnn --trials 4", "kerasuite run mnist_cnn --learning-rate 0.01"):
+        assert words in page
