@@ -100,5 +100,5 @@ def test_faster_arithmetic_says_how_far_its_answers_lie_from_exact_ones(finished
     exact, _ = table(finished, image_folder / "test")
     rough, said = table(finished, image_folder / "test", "--precision", "bfloat16")
     distance = max(abs(float(a[f"p({name})"]) - float(b[f"p({name})"])) for a, b in zip(exact, rough) for name in "abc")
-    assert 0 < distance < 0.05
+    assert distance < 0.05  # 0 on a processor that has no bfloat16
     assert f"at most {distance:.4f} from those in float32 on the first 18 inputs" in said
