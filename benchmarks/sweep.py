@@ -116,18 +116,18 @@ def searches(given) -> None:
 def trials(data: str, number: str, epochs: str) -> dict:
     """Seconds from each trial's end to the next one's, and the memory of the searching process after each, MB."""
     import kerasuite
-    from kerasuite.commands import _sweeping
+    from kerasuite.commands.sweeps.attempt import Result
 
-    marks, written = [], _sweeping.Result.write
+    marks, written = [], Result.write
 
     def noted(result, folder):
         written(result, folder)
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         marks.append((time.perf_counter(), pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
 
-    _sweeping.Result.write = noted
+    Result.write = noted
     with tempfile.TemporaryDirectory() as folder:
-        settings = SETTINGS | {"epochs": int(epochs), "precision": "bfloat16", "batch_size": 128}
+        settings = SETTINGS | {"epochs": int(epochs), "batch_size": 128}
         config = mnist_cnn.Config(data=data, output=f"{folder}/sweep", **settings)
         search = {"set": ("dropout=0.1..0.5",), "stop_early": False, "best": 1, "fresh_seeds": 1}
         kerasuite.sweep("mnist_cnn", config, trials=int(number), tuner="random", **search)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasuite import run_directory
-from kerasuite.commands import _attempt, _sweeping
+from kerasuite.commands.sweeps import attempt, course, trials
 
 if TYPE_CHECKING:
     import keras
@@ -80,31 +80,29 @@ class Sweep:
     @cached_property
     def best(self) -> dict[str, Any]:
         """The settings that won, and the values by which they did."""
-        return run_directory.read_json(self.path / _sweeping.BEST)
+        return run_directory.read_json(self.path / course.BEST)
 
     @cached_property
     def run(self) -> Run:
         """The run of these settings, which read the test rows."""
-        return load(self.path / _sweeping.FINAL)
+        return load(self.path / course.FINAL)
 
     @cached_property
     def trials(self) -> polars.DataFrame:
         """A row each trial, and each re-run of the best."""
         import polars
 
-        return polars.read_csv(self.path / _sweeping.TABLE)
+        return polars.read_csv(self.path / trials.TABLE)
 
     @cached_property
     def display(self) -> SweepDisplay:
         """Its pictures: the best value over time, and each setting against the objective."""
         from kerasuite.evaluation.sweep_display import SweepDisplay
 
-        names = sorted(self.path.glob(f"{_attempt.TRIALS}/*/{_attempt.RESULT}"))
-        objective = self.best["objective"]
-        higher_is_better = not objective.endswith("loss")
-        return SweepDisplay.from_trials(
-            [run_directory.read_json(name) for name in names], objective, higher_is_better=higher_is_better
-        )
+        names = sorted(self.path.glob(f"{attempt.TRIALS}/*/{attempt.RESULT}"))
+        read = [run_directory.read_json(name) for name in names]
+        best = self.best
+        return SweepDisplay.from_trials(read, best["objective"], higher_is_better=best["higher_is_better"])
 
 
 def load(run_dir: str | Path) -> Run | Sweep:
@@ -113,6 +111,6 @@ def load(run_dir: str | Path) -> Run | Sweep:
     Raises:
         InputError: there is none, or it is not finished.
     """
-    if _sweeping.is_finished(Path(run_dir)) and (Path(run_dir) / _sweeping.BEST).is_file():
+    if course.is_finished(Path(run_dir)) and (Path(run_dir) / course.BEST).is_file():
         return Sweep(Path(run_dir))
     return Run(run_directory.open_finished(run_dir))

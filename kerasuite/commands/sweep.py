@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kerasuite import cli, config, run_directory
-from kerasuite.commands import _children, _sweeping, run
+from kerasuite.commands import run
+from kerasuite.commands.sweeps import children, course
+from kerasuite.commands.sweeps.course import SWEEP
+from kerasuite.commands.sweeps.searched import Searched
 from kerasuite.errors import InputError
 from kerasuite.ranges import Count, Positive
 
-SWEEP = "sweep.json"
 # A sweep that goes on may be given more, or less, of these.
 _MAY_CHANGE = ("trials", "minutes", "workers")
 
@@ -86,17 +88,17 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
         "settings": dataclasses.asdict(settings),
         "search": dataclasses.asdict(search),
     }
-    _children.prepare()
-    sweeping = _sweeping.Sweeping(Path(settings.output or "."), name, settings, search)
-    sweeping.declared()  # what cannot be searched is told before anything is made
+    children.prepare()
+    searched = Searched(name, settings, search)
+    searched.declared()  # what cannot be searched is told before anything is made
     sweep_dir = _unfinished(name, settings, record)
     if sweep_dir is None:
         sweep_dir = run_directory.create(settings.output, Path("runs") / name / "sweeps")
     run_directory.write_json(sweep_dir / SWEEP, record)
     try:
-        return _go_on(dataclasses.replace(sweeping, sweep_dir=sweep_dir))
+        return _go_on(sweep_dir, searched)
     except InputError:
-        if not (sweep_dir / _sweeping.DATA).is_file():
+        if not (sweep_dir / course.DATA).is_file():
             run.discard(sweep_dir, made_parents=not settings.output)
         raise
 
@@ -107,20 +109,20 @@ def resume(sweep_dir: Path) -> Path:
     module = cli.pipeline(record["pipeline"])
     settings = config.from_dict(module.Config, record["settings"], str(sweep_dir / SWEEP))
     search = config.from_dict(Search, record["search"], str(sweep_dir / SWEEP))
-    return _go_on(_sweeping.Sweeping(sweep_dir, record["pipeline"], settings, search))
+    return _go_on(sweep_dir, Searched(record["pipeline"], settings, search))
 
 
-def _go_on(sweeping: _sweeping.Sweeping) -> Path:
+def _go_on(sweep_dir: Path, searched: Searched) -> Path:
     kept = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        sweeping.go_on()
+        course.Course(sweep_dir, searched).go_on()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"What was done so far is kept. Go on by the same command, or by: kerasuite resume {sweeping.sweep_dir}"
+            f"What was done so far is kept. Go on by the same command, or by: kerasuite resume {sweep_dir}"
         ) from None
     finally:
         signal.signal(signal.SIGTERM, kept)
-    return sweeping.sweep_dir
+    return sweep_dir
 
 
 def _interrupt(number, frame):
@@ -140,7 +142,7 @@ def _unfinished(name: str, settings: config.Settings, record: dict[str, Any]) ->
             )
         return path
     for path in sorted((Path("runs") / name / "sweeps").glob(f"*/{SWEEP}"), reverse=True):
-        if not _sweeping.is_finished(path.parent) and not _differing(run_directory.read_json(path), record):
+        if not course.is_finished(path.parent) and not _differing(run_directory.read_json(path), record):
             print(f"Going on with {path.parent}.")
             return path.parent
     return None

@@ -15,7 +15,7 @@ import pytest
 
 import kerasuite
 from kerasuite import run_directory
-from kerasuite.commands import _attempt
+from kerasuite.commands.sweeps import attempt
 from kerasuite.data import kept
 
 QUICK = ["--model", "mlp", "--epochs", "3", "--precision", "float32", "--batch-size", "16"]
@@ -109,13 +109,13 @@ def test_trials_never_see_the_test_rows(data, tmp_path):
     from kerasuite.pipelines import mnist_cnn
 
     settings = mnist_cnn.Config(data=str(data))
-    found = _attempt.store_rows("mnist_cnn", settings, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [_attempt.ROWS]
+    found = attempt.store_rows("mnist_cnn", settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [attempt.ROWS]
     splits = mnist_cnn.load(settings)
-    train, validation = kept.load(tmp_path / _attempt.ROWS)
+    train, validation = kept.load(tmp_path / attempt.ROWS)
     assert {*train.ids, *validation.ids}.isdisjoint(splits.test.ids)
     assert (len(train), len(validation)) == (found["counts"]["train"], found["counts"]["validation"])
-    content = b"".join(path.read_bytes() for path in (tmp_path / _attempt.ROWS).iterdir())
+    content = b"".join(path.read_bytes() for path in (tmp_path / attempt.ROWS).iterdir())
     assert splits.train.inputs["image"][0].tobytes() in content
     assert not any(image.tobytes() in content for image in splits.test.inputs["image"])
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from in_a_child import answer
 
-from kerasuite.commands import _children
-from kerasuite.commands._children import ChildError
+from kerasuite.commands.sweeps import children
+from kerasuite.commands.sweeps.children import ChildError
 from kerasuite.errors import EnvironmentFault, InputError
 
 
 def test_a_call_is_answered_by_another_process_and_its_output_kept(tmp_path):
-    pid, kind = _children.call(answer, "fine", log=tmp_path / "log.txt")
+    pid, kind = children.call(answer, "fine", log=tmp_path / "log.txt")
     assert (kind, pid != os.getpid()) == ("fine", True)
-    _children.call(answer, "fine", log=tmp_path / "log.txt")
+    children.call(answer, "fine", log=tmp_path / "log.txt")
     assert (tmp_path / "log.txt").read_text() == "said in the process\n" * 2
 
 
@@ -31,17 +31,17 @@ def test_a_call_is_answered_by_another_process_and_its_output_kept(tmp_path):
 )
 def test_what_goes_wrong_there_is_told_here(tmp_path, kind, expected, says):
     with pytest.raises(expected, match=says):
-        _children.call(answer, kind, log=tmp_path / "log.txt")
+        children.call(answer, kind, log=tmp_path / "log.txt")
     assert ("Traceback" in (tmp_path / "log.txt").read_text()) == (kind == "other")
 
 
 def test_a_process_ends_with_the_one_that_began_it(tmp_path):
     path = tmp_path / "pid"
     code = (
-        "from pathlib import Path; from in_a_child import linger; from kerasuite.commands import _children;"
-        f"_children.call(linger, Path({str(path)!r}))"
+        "from pathlib import Path; from in_a_child import linger; from kerasuite.commands.sweeps import children;"
+        f"children.call(linger, Path({str(path)!r}))"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[1])
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
     await_(path.is_file)
     await_(lambda: path.read_text())
     parent.kill()

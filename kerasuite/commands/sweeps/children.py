@@ -27,7 +27,7 @@ class ChildError(Exception):
 @cache
 def _context():
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["kerasuite.commands._preload"])
+    context.set_forkserver_preload(["kerasuite.commands.sweeps.preload"])
     return context
 
 

@@ -1,0 +1,187 @@
+"""A sweep from its first trial to its report; each step looks at what is there already, and goes on from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kerasuite import config, run_directory
+from kerasuite.commands import run
+from kerasuite.commands.sweeps import attempt, children, workers
+from kerasuite.commands.sweeps.attempt import RERUNS, Result
+from kerasuite.commands.sweeps.searched import Searched
+from kerasuite.commands.sweeps.table import Table
+from kerasuite.commands.sweeps.trials import Trials
+from kerasuite.errors import EnvironmentFault, InputError
+
+SWEEP, DATA, BEST, FINAL, ORACLE = "sweep.json", "data.json", "best.json", "best", "oracle"
+# A worker waits so long for the chief to have read the data.
+_PATIENCE_SECONDS = 3600
+
+
+def is_finished(sweep_dir: Path) -> bool:
+    """A sweep is finished once its report is written, its last file."""
+    return (sweep_dir / run_directory.REPORT).is_file()
+
+
+class Course:
+    """A sweep in a directory.
+
+    Args:
+        sweep_dir: of the sweep; has sweep.json.
+        searched: what is searched.
+    """
+
+    def __init__(self, sweep_dir: Path, searched: Searched):
+        self.sweep_dir, self.searched = sweep_dir, searched
+        self.settings, self.search = searched.settings, searched.search
+        self.table = None
+        self.trials = Trials(sweep_dir, searched, lambda: self.table and self.table.show())
+
+    def go_on(self) -> None:
+        """Search, train the best again, run the winner, report. One of several workers searches, and that is all."""
+        if is_finished(self.sweep_dir):
+            print("This sweep is finished; nothing to do.")
+            return
+        if workers.is_worker():
+            self._wait_for_rows()
+            self.tuner().search()
+            return
+        self._store_rows()
+        with Table(self.trials, self.seconds_left) as self.table:
+            self._search()
+            self.trials.refuse_without_result()
+            again = self._again()
+        self._conclude(again)
+
+    def _store_rows(self) -> None:
+        """Read the data once for all trials; the test rows are not kept."""
+        if (self.sweep_dir / DATA).is_file():
+            return
+        data = children.call(attempt.store_rows, self.searched.name, self.settings, self.sweep_dir)
+        for sentence in (*data["notes"], *(f"Warning: {sentence}" for sentence in data["warnings"])):
+            print(sentence, file=sys.stderr)
+        run_directory.write_json(self.sweep_dir / DATA, data)
+
+    def _wait_for_rows(self) -> None:
+        begun = time.monotonic()
+        while not (self.sweep_dir / DATA).is_file():
+            if time.monotonic() - begun > _PATIENCE_SECONDS:
+                raise EnvironmentFault(
+                    f"{self.sweep_dir} has no rows after {_PATIENCE_SECONDS} s. Start the chief by the same command, "
+                    "with --output in a folder that all machines share."
+                )
+            time.sleep(1)
+
+    def tuner(self) -> Any:
+        """Keras Tuner, with what was searched so far."""
+        from kerasuite.training import sweep
+
+        oracle = sweep.oracle(
+            self.search.tuner,
+            self.searched.declared(),
+            self.searched.objective,
+            trials=self.search.trials,
+            epochs=self.settings.total_epochs or 1,
+            seed=self.settings.seed + 1,  # a seed of 0 counts as none
+            may_start=self._may_start,
+        )
+        return sweep.Tuner(oracle, self.sweep_dir / ORACLE, self.trials.attempt)
+
+    def _search(self) -> None:
+        if workers.is_chief():
+            workers.serve(self.tuner(), self.table.show)
+        elif self.search.workers > 1:
+            workers.search(self.sweep_dir, self.search.workers, self.tuner, self.table.show)
+        else:
+            tuner = self.tuner()
+            tuner.oracle.hand_on([tuner.tuner_id])
+            tuner.search()
+
+    def _may_start(self) -> bool:
+        """Whether another trial may begin: there is time, and nothing fails again and again."""
+        results = self.trials.results()
+        if len(results) >= self.search.trials or self.trials.failing():
+            return False
+        return not results or self.seconds_left() is None or self.seconds_left() > 0
+
+    def seconds_left(self) -> float | None:
+        """Seconds for further trials, without those of what is trained at the end; None if there is no end."""
+        if self.search.minutes is None:
+            return None
+        results = [result for result in self.trials.results() if result.epochs]
+        total = self.settings.total_epochs
+        # What was paused or stopped would have taken longer to its end.
+        whole = lambda result: 1 if result.status == "finished" or total is None else total / result.epochs  # noqa: E731
+        typical = statistics.median(result.seconds * whole(result) for result in results) if results else 0.0
+        at_the_end = min(self.search.best, max(len(results), 1)) * self.search.fresh_seeds + 1
+        # One more trial has to find room too.
+        return 60 * self.search.minutes - self.table.seconds - (at_the_end + 1) * typical
+
+    def _again(self) -> dict[str, list[Result]]:
+        """The best trials, each trained again with fresh seeds: a maximum of many trials flatters itself."""
+        first = self.settings.seed + 1
+        found: dict[str, list[Result]] = {}
+        for trial in self.trials.ranked()[: self.search.best]:
+            results = [self.trials.again(trial, seed) for seed in range(first, first + self.search.fresh_seeds)]
+            if done := [result for result in results if result.status == "finished"]:
+                found[trial.name] = done
+        if not found:
+            raise InputError(f"None of the best trials could be trained again; see {self.sweep_dir / RERUNS}.")
+        return found
+
+    def _conclude(self, again: dict[str, list[Result]]) -> None:
+        """Run the settings with the best mean, once, on the test rows, and report."""
+        from kerasuite.evaluation import sweep_report
+
+        best = max if self.searched.higher_is_better else min
+        values = {name: [result.value for result in results] for name, results in again.items()}
+        means = {name: statistics.fmean(each) for name, each in values.items()}
+        winner = next(trial for trial in self.trials.ranked() if trial.name == best(means, key=means.get))
+        settings = dataclasses.replace(self.trials.settings_of(winner), seed=self.settings.seed)
+        record = {
+            "pipeline": self.searched.name,
+            "settings": dataclasses.asdict(settings),
+            "objective": self.searched.objective,
+            "higher_is_better": self.searched.higher_is_better,
+            "trial": winner.name,
+            "value_in_sweep": winner.value,
+            "values_of_fresh_seeds": values[winner.name],
+            "mean_of_fresh_seeds": means[winner.name],
+        }
+        run_directory.write_json(self.sweep_dir / BEST, record)
+        settings = dataclasses.replace(settings, output=str(self.sweep_dir / FINAL))
+        children.call(_final, self.searched.name, settings, self.sweep_dir)
+        self.trials.write_table()
+        attempt.forget(self.sweep_dir)
+        sweep_report.write(
+            self.sweep_dir,
+            pipeline=self.searched.name,
+            objective=self.searched.objective,
+            higher_is_better=self.searched.higher_is_better,
+            trials=[dataclasses.asdict(each) for each in self.trials.results()],
+            reruns=values,
+            winner=winner.name,
+            search=dataclasses.asdict(self.search),
+            command=run_directory.read_json(self.sweep_dir / SWEEP)["command"],
+            repeat=config.command(self.searched.name, settings),
+            seconds=self.table.seconds,
+            final=self.sweep_dir / FINAL,
+        )
+
+
+def _final(name: str, settings: config.Settings, sweep_dir: Path) -> None:
+    """The run that reads the test rows, as `kerasuite run` does it, on the same rows and in the same arithmetic."""
+    run_dir = Path(settings.output)
+    if run_directory.is_finished(run_dir):
+        return
+    if not (run_dir / run_directory.CONFIG).is_file():
+        run.begin(name, settings)
+    if settings.seeds == 1:
+        run_directory.require_same(run_dir, "data", run_directory.read_json(sweep_dir / DATA)["fingerprint"])
+        attempt.measured_once(sweep_dir, run_dir)
+    run.go_on(run_dir, name, settings)

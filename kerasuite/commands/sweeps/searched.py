@@ -1,0 +1,120 @@
+"""What a sweep searches and by which number it chooses, refused before anything begins if that cannot be done."""
+
+from __future__ import annotations
+
+import dataclasses
+import runpy
+import typing
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from kerasuite import cli, config, devices
+from kerasuite.errors import InputError
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+
+@dataclasses.dataclass(frozen=True)
+class Searched:
+    """The space, the objective, and the settings that every trial begins with.
+
+    Args:
+        name: of the pipeline.
+        settings: those that every trial begins with.
+        search: those of the sweep itself.
+    """
+
+    name: str
+    settings: config.Settings
+    search: Any
+
+    @cached_property
+    def module(self) -> Any:
+        """The pipeline."""
+        return cli.pipeline(self.name)
+
+    @cached_property
+    def objective(self) -> str:
+        """The number of validation that decides."""
+        there = self.settings.objectives
+        wanted = self.search.objective or there[0]
+        if wanted not in there:
+            raise InputError(f"--objective is {wanted}; {self.name} with these settings has {', '.join(there)}.")
+        return wanted
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Which way the objective goes."""
+        from kerasuite.training import sweep
+
+        return sweep.direction(self.objective) == "max"
+
+    @cached_property
+    def space(self) -> Callable[[keras_tuner.HyperParameters, Any], Any]:
+        """From hyperparameters and the settings to a trial's settings."""
+        from kerasuite.training import space
+
+        if self.search.set:
+            return space.of_words(self.search.set, typing.get_type_hints(type(self.settings), include_extras=True))
+        if not self.search.space:
+            return self.module.space
+        try:
+            found = runpy.run_path(self.search.space)
+        except Exception as error:
+            raise InputError(f"--space {self.search.space} cannot be run: {type(error).__name__}: {error}") from error
+        if not callable(found.get("space")):
+            raise InputError(f"--space {self.search.space} has no function space(hp, config).")
+        return found["space"]
+
+    def declared(self) -> keras_tuner.HyperParameters:
+        """The hyperparameters, each with its range.
+
+        Raises:
+            InputError: the space or the objective cannot be used; says why.
+        """
+        devices.import_tensorflow(look=False)
+        import keras_tuner
+
+        objective = self.objective
+        hp = keras_tuner.HyperParameters()
+        try:
+            made = self.space(hp, self.settings)
+        except InputError:
+            # Of all combinations some may be none; each is told of when it is tried.
+            if not hp.space:
+                raise
+            made = self.settings
+        if not isinstance(made, type(self.settings)):
+            raise InputError(
+                f"space(hp, config) returned a {type(made).__name__}; expected the config, changed by "
+                "dataclasses.replace."
+            )
+        if not hp.space:
+            raise InputError("The space has nothing to choose from. Name what is searched by --set.")
+        names = {each.name for each in hp.space}
+        self._refuse_incomparable(names | _changes(self.settings, made), objective)
+        if self.search.tuner == "hyperband":
+            self._refuse_for_hyperband(names)
+        return hp
+
+    def _refuse_incomparable(self, searched: set[str], objective: str) -> None:
+        if shared := searched & self.settings.shared:
+            raise InputError(f"{', '.join(sorted(shared))} cannot be searched: all trials share it.")
+        if objective == "val_loss" and (other := searched & self.settings.loss_by):
+            raise InputError(
+                f"{', '.join(sorted(other))} changes what the loss is, so losses cannot be compared: pass --objective "
+                f"{self.settings.objectives[0]}, or search something else."
+            )
+
+    def _refuse_for_hyperband(self, searched: set[str]) -> None:
+        if {"epochs", "head_epochs"} & searched:
+            raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
+        if self.settings.total_epochs is None:
+            raise InputError("--tuner hyperband parts the epochs: pass --epochs.")
+
+
+def _changes(one: config.Settings, other: config.Settings) -> set[str]:
+    names = [field.name for field in dataclasses.fields(one)]
+    return {name for name in names if getattr(one, name) != getattr(other, name)}
