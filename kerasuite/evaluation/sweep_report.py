@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasuite import run_directory
-from kerasuite.evaluation import drawing, importance
+from kerasuite.evaluation import drawing, importance, intervals
 from kerasuite.evaluation.report import Figure, Section, Table, render_report
 from kerasuite.evaluation.sweep_display import SweepDisplay
 
@@ -23,6 +23,7 @@ def write(
     trials: Sequence[Mapping[str, Any]],
     reruns: Mapping[str, Sequence[float]],
     winner: str,
+    num_validation: int,
     search: Mapping[str, Any],
     command: str,
     repeat: str,
@@ -35,6 +36,7 @@ def write(
         trials: one dict a trial, as SweepDisplay takes them, with epochs and reason.
         reruns: the values that fresh seeds gave, by the trial's name.
         winner: the trial whose settings were run.
+        num_validation: rows that the objective was measured on.
         command: of the sweep.
         repeat: the command that repeats the final run.
         final: the directory of that run.
@@ -47,11 +49,11 @@ def write(
     chosen = next(trial for trial in trials if trial["name"] == winner)
     page = render_report(
         title=f"Sweep of {pipeline}",
-        summary=_summary(trials, reruns, chosen, objective, search["tuner"], seconds),
+        summary=_summary(trials, reruns, chosen, objective, search["tuner"], num_validation, seconds),
         metrics=metrics,
         warnings=_warnings(trials),
         sections=[
-            _again(trials, reruns, objective),
+            _again(trials, reruns, chosen, objective, num_validation, higher_is_better=higher_is_better),
             Section("The course of the sweep", _counts(trials), [Figure("", drawing.png(display), "")]),
             _settings(display, objective),
             _all_trials(trials, objective),
@@ -65,19 +67,19 @@ def write(
     run_directory.write(sweep_dir / run_directory.REPORT, page)
 
 
-def _summary(trials, reruns, chosen, objective: str, tuner: str, seconds: float) -> str:
+def _summary(trials, reruns, chosen, objective: str, tuner: str, num_validation: int, seconds: float) -> str:
     again = reruns[chosen["name"]]
     values = ", ".join(f"{value:.4f}" for value in again)
     settings = ", ".join(f"{name} {_shown(value)}" for name, value in chosen["values"].items())
     return (
-        f"{len(trials)} trials ({tuner}) in {seconds / 60:.0f} min, chosen by {objective} on validation rows; the "
-        f"test rows were read by one run only, that of the chosen settings ({settings}). In the sweep these reached "
-        f"{chosen['value']:.4f}, the best of many and so flattered; trained again with fresh seeds "
+        f"{len(trials)} trials ({tuner}) in {seconds / 60:.0f} min, chosen by {objective} on {num_validation:,} "
+        f"validation rows; the test rows were read by one run only, that of the chosen settings ({settings}). In the "
+        f"sweep these reached {chosen['value']:.4f}, the best of many and so flattered; trained again with fresh seeds "
         f"{statistics.fmean(again):.4f} ({values})."
     )
 
 
-def _again(trials, reruns, objective: str) -> Section:
+def _again(trials, reruns, chosen, objective: str, num_validation: int, *, higher_is_better: bool) -> Section:
     rows = []
     for trial in trials:
         if trial["name"] in reruns:
@@ -85,10 +87,24 @@ def _again(trials, reruns, objective: str) -> Section:
             told = ", ".join(f"{value:.4f}" for value in again)
             settings = ", ".join(f"{name} {_shown(value)}" for name, value in trial["values"].items())
             rows.append((trial["name"], settings, trial["value"], statistics.fmean(again), told))
-    rows.sort(key=lambda row: row[3], reverse=not objective.endswith("loss"))
+    rows.sort(key=lambda row: row[3], reverse=higher_is_better)
     columns = ("trial", "settings", "in the sweep", "mean of fresh seeds", "each")
     text = "The best of many trials is the best partly by luck: the mean of trainings with fresh seeds decides."
+    if objective == "val_accuracy":
+        text += _certainty(
+            {name: statistics.fmean(values) for name, values in reruns.items()}, chosen["name"], num_validation
+        )
     return Section("The best, trained again", text, tables=[Table(objective, columns, rows)])
+
+
+def _certainty(means: Mapping[str, float], winner: str, num_validation: int) -> str:
+    """How far so many rows can tell the winner from the others."""
+    found = intervals.wilson(round(means[winner] * num_validation), num_validation)
+    alike = [name for name, mean in means.items() if name != winner and mean >= found.low]
+    told = f" Its {num_validation:,} rows put the winner's between {found.low:.4f} and {found.high:.4f} (95 %)"
+    if not alike:
+        return f"{told}, above all others trained again."
+    return f"{told}: by them trial{'s' if len(alike) > 1 else ''} {', '.join(alike)} may be as good."
 
 
 def _settings(display: SweepDisplay, objective: str) -> Section:

@@ -30,6 +30,7 @@ def page(tmp_path_factory):
         ],
         reruns={"1": [0.79, 0.77], "0": [0.80, 0.82]},
         winner="0",
+        num_validation=100,
         search={"tuner": "random", "trials": 4},
         command="kerasuite sweep mnist_cnn --trials 4",
         repeat="kerasuite run mnist_cnn --learning-rate 0.01",
@@ -40,9 +41,14 @@ def page(tmp_path_factory):
 
 
 def test_the_winner_is_told_with_its_value_in_the_sweep_and_that_of_fresh_seeds(page):
-    assert "4 trials (random) in 2 min, chosen by val_accuracy on validation rows" in page
+    assert "4 trials (random) in 2 min, chosen by val_accuracy on 100 validation rows" in page
     assert "In the sweep these reached 0.8100" in page
     assert "with fresh seeds 0.8100 (0.8000, 0.8200)" in page
+
+
+def test_trials_that_the_validation_rows_cannot_tell_apart_are_named(page):
+    # Wilson's interval of 81 in 100.
+    assert "between 0.7222 and 0.8749 (95 %): by them trial 1 may be as good" in page
 
 
 def test_the_headline_is_that_of_the_one_run_on_the_test_rows(page):

@@ -166,6 +166,7 @@ class Course:
             trials=[dataclasses.asdict(each) for each in self.trials.results()],
             reruns=values,
             winner=winner.name,
+            num_validation=run_directory.read_json(self.sweep_dir / DATA)["counts"]["validation"],
             search=dataclasses.asdict(self.search),
             command=run_directory.read_json(self.sweep_dir / SWEEP)["command"],
             repeat=config.command(self.searched.name, settings),
