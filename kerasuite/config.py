@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from kerasuite import ranges
 from kerasuite.errors import InputError
-from kerasuite.ranges import Count, NonNegative, OpenShare
+from kerasuite.ranges import Count, NonNegative, OpenShare, Positive
 
 C = TypeVar("C", bound="Settings")
 
@@ -46,6 +46,12 @@ class Settings:
     """Arithmetic of training; auto measures the model's own steps. Evaluation is always in float32."""
     checkpoint_seconds: NonNegative = 30.0
     """Seconds between checkpoints within an epoch; there is one at the end of each epoch too."""
+    accumulate: Count = 1
+    """Batches whose gradients make one step, as if they were one batch: for batches that memory has no room for."""
+    clip_norm: Positive | None = None
+    """A gradient whose norm, over all weights, is greater is made this long; not if not given."""
+    minutes: Positive | None = None
+    """Train for so long at most: of the epochs only what fits, by measured time, and the learning rate ends with it."""
 
     # Of a sweep: settings that say which rows there are, and where and how often things are run, which all its trials
     # share; and settings that change the loss, so that losses cannot be compared.
@@ -53,6 +59,15 @@ class Settings:
         {"data", "output", "seed", "seeds", "devices", "precision", "validation_fraction", "test_fraction"}
     )
     loss_by = frozenset()
+    # Those that say how large a batch is.
+    batch_by = ("batch_size",)
+
+    @property
+    def loop(self) -> dict[str, Any]:
+        """What every training is told, by the names that `fit.fit` has for it."""
+        names = ("accumulate", "checkpoint_seconds", "clip_norm", "minutes", "patience")
+        batch_flags = {flag(name): getattr(self, name) for name in self.batch_by}
+        return {name: getattr(self, name) for name in names} | {"batch_flags": batch_flags}
 
     @property
     def objectives(self) -> tuple[str, ...]:

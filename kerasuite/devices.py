@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerasuite import workers
 from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,16 +52,18 @@ def import_tensorflow(*, look: bool = True) -> None:
 
 
 def strategy(devices: str) -> tf.distribute.Strategy:
-    """The strategy for a setting such as `auto`, `gpu:0,1` or `cpu:2`.
+    """The strategy for a setting such as `auto`, `gpu:0,1` or `cpu:2`, over all workers where there are several.
 
     Raises:
         InputError: a device that does not exist (those that do are named), or a setting of another form.
+        EnvironmentFault: of several workers, this one cannot start its server.
     """
     import tensorflow as tf
 
+    is_alone = workers.place().count == 1
     gpus = tf.config.list_physical_devices("GPU")
     if devices == "auto":
-        return _strategy_of([f"GPU:{k}" for k in range(len(gpus))])
+        return _strategy_of([f"GPU:{k}" for k in range(len(gpus))]) if is_alone else workers.strategy()
     match = re.fullmatch(r"(cpu):(\d+)|(gpu):(\d+(?:,\d+)*)|cpu", devices)
     if not match:
         raise InputError(f"--devices is {devices!r}; expected auto, cpu, cpu:2 (logical devices) or gpu:0,1.")
@@ -72,9 +75,36 @@ def strategy(devices: str) -> tf.distribute.Strategy:
             raise InputError(
                 f"--devices {devices}: there is no gpu:{', gpu:'.join(map(str, absent))}; there is {there}."
             )
-        return _strategy_of([f"GPU:{k}" for k in numbers])
-    tf.config.set_visible_devices([], "GPU")
+        if is_alone:
+            return _strategy_of([f"GPU:{k}" for k in numbers])
+        _show_only([gpus[k] for k in numbers])
+        return workers.strategy()
+    if not is_alone and int(match[2] or 1) > 1:
+        raise InputError(f"--devices {devices}: one of several workers has one CPU device; expected cpu.")
+    _show_only([])
+    if not is_alone:
+        return workers.strategy()
     return _strategy_of([f"CPU:{k}" for k in range(_logical_cpus(int(match[2] or 1)))])
+
+
+def _show_only(gpus: list) -> None:
+    import tensorflow as tf
+
+    if tf.config.get_visible_devices("GPU") != gpus:
+        tf.config.set_visible_devices(gpus, "GPU")
+
+
+def refuse_too_few(used: tf.distribute.Strategy, num_rows: int, batch_size: int | None = None) -> None:
+    """Hold the rows to train on, and those of a batch if they are a setting, against the number of devices.
+
+    Raises:
+        InputError: there are fewer.
+    """
+    number = used.num_replicas_in_sync
+    if num_rows < number:
+        raise InputError(f"{num_rows} training rows are fewer than the {number} devices that share them.")
+    if batch_size is not None and batch_size < number:
+        raise InputError(f"--batch-size {batch_size} is less than the {number} devices that share a batch.")
 
 
 def _strategy_of(names: list[str]) -> tf.distribute.Strategy:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kerasuite import workers
 from kerasuite.errors import EnvironmentFault, InputError
 
 CONFIG = "config.json"
@@ -173,14 +174,27 @@ def read_json(path: Path) -> Any:
 def remember(run_dir: Path, name: str, make: Callable[[], Any]) -> Any:
     """What environment.json has under this name; where it has nothing yet, what `make` gives, which is then written.
 
-    So a decision that was measured once is the same when the run is resumed.
+    So a decision that was measured once is the same when the run is resumed, and the first worker's is that of all.
     """
+
+    def known_or_made() -> Any:
+        known = _environment(run_dir)
+        if name not in known:
+            known[name] = make()
+            write_json(run_dir / ENVIRONMENT, known)
+        return known[name]
+
+    return workers.of_first(known_or_made)
+
+
+def remembered(run_dir: Path, name: str) -> Any:
+    """What environment.json has under this name, or None."""
+    return workers.of_first(lambda: _environment(run_dir).get(name))
+
+
+def _environment(run_dir: Path) -> dict[str, Any]:
     path = run_dir / ENVIRONMENT
-    known = read_json(path) if path.is_file() else {}
-    if name not in known:
-        known[name] = make()
-        write_json(path, known)
-    return known[name]
+    return read_json(path) if path.is_file() else {}
 
 
 def require_same(run_dir: Path, name: str, value: str) -> None:

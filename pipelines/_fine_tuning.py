@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,11 +154,13 @@ class FineTuning:
             )
         num_features, num_classes = self.base.model.output_shape[-1], len(self.train.class_names)
         head, fitted, lowest = transfer.head(num_features, num_classes, dropout=self.config.dropout), None, np.inf
+        began = time.monotonic()
         if not self.config.train_from_scratch:
             transfer.standardise(head, self.some_features())
         for stage in stages:
-            earlier = len(fitted.history) if fitted else 0
-            fitted = self.fit_stage(stage, head, strategy, fitted)
+            earlier, rows = len(fitted.history) if fitted else 0, self.rows(stage)
+            minutes = self.minutes_left(stage, began, fitted, is_last=stage is stages[-1])
+            fitted = self.fit_stage(stage, rows, head, strategy, fitted, minutes)
             reached = min(row["val_loss"] for row in fitted.history[earlier:])
             if reached >= lowest:
                 print(f"Training {stage.name} did not lower the validation loss: the weights before it are kept.")
@@ -177,8 +180,26 @@ class FineTuning:
         network = frozen_network(self.config, self.base, self.base.model, "head", self.run_dir)
         return features_in_memory(self.config, self.train.take(np.sort(rows)), preparation(self.base), network)
 
+    def minutes_left(self, stage: Stage, began: float, before: Fitted | None, *, is_last: bool) -> float | None:
+        """Minutes for a stage, of those that the settings give: all that are left, or half where others follow."""
+        if self.config.minutes is None:
+            return None
+        spent = run_directory.remember(
+            self.run_dir,
+            f"seconds before {stage.name}",
+            lambda: (before.earlier_seconds if before else 0.0) + time.monotonic() - began,
+        )
+        left = self.config.minutes - spent / 60
+        return left if is_last else left / 2
+
     def fit_stage(
-        self, stage: Stage, head: keras.Model, strategy: tf.distribute.Strategy, before: Fitted | None
+        self,
+        stage: Stage,
+        rows: Rows,
+        head: keras.Model,
+        strategy: tf.distribute.Strategy,
+        before: Fitted | None,
+        minutes: float | None,
     ) -> Fitted:
         """Fit a stage's tuned part and the head, on cached features where there is a frozen part before them."""
         import keras
@@ -187,7 +208,7 @@ class FineTuning:
         from kerasuite.models import transfer
         from kerasuite.training import fit, losses, precision
 
-        config, rows = self.config, self.rows(stage)
+        config = self.config
 
         def build() -> keras.Model:
             parts = (
@@ -212,17 +233,16 @@ class FineTuning:
         return fit.fit(
             build,
             training,
-            batches.training(rows.validation, rows.prepare_validation, held_out, epochs=1),
+            batches.starting_at(rows.validation, rows.prepare_validation, held_out, epochs=1),
             loss=loss,
             measures={"accuracy": losses.accuracy},
-            optimizers=lambda model: self.rate_groups(stage, model, stage.epochs * plan.steps_per_epoch),
+            optimizers=functools.partial(self.rate_groups, stage),
             epochs=stage.epochs,
             steps_per_epoch=plan.steps_per_epoch,
             run_dir=self.run_dir,
             strategy=strategy,
             precision=arithmetic["used"],
-            patience=config.patience,
-            checkpoint_seconds=config.checkpoint_seconds,
+            **config.loop | {"minutes": minutes},
             stage=stage.name.replace(" ", "_"),
             before=before,
         )
@@ -279,7 +299,7 @@ class FineTuning:
         parts = examples_of(self.train, train), examples_of(self.validation, validation)
         return Rows(*parts, own, own, views, mixing, are_features=True)
 
-    def rate_groups(self, stage: Stage, model: keras.Model, total_steps: int) -> list[tuple[Any, Sequence[Any]]]:
+    def rate_groups(self, stage: Stage, model: keras.Model, num_updates: int) -> list[tuple[Any, Sequence[Any]]]:
         """(optimizer, variables) of the head, the last stage and what comes before it: the earlier, the slower."""
         from kerasuite.models import backbones
         from kerasuite.training import optimizers
@@ -287,7 +307,7 @@ class FineTuning:
         config = self.config
 
         def group(share: float, variables: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
-            rate = optimizers.schedule("warmup_cosine", share * config.learning_rate, total_steps)
+            rate = optimizers.schedule("warmup_cosine", share * config.learning_rate, num_updates)
             return optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay), variables
 
         groups = [group(1.0, model.layers[-1].trainable_variables)]

@@ -198,33 +198,31 @@ def fit(config: config.Settings, parts: TrainingParts, run_dir: Path, strategy: 
     import keras
 
     from kerasuite.data import batches
-    from kerasuite.training import fit, optimizers, precision
+    from kerasuite.training import fit, precision
 
     training = batches.starting_at(parts.train, parts.prepare, parts.plan)
     arithmetic = run_directory.remember(
         run_dir, "precision", lambda: precision.choose(config.precision, parts.build, training, loss)
     )
-    rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * parts.plan.steps_per_epoch)
     keras.utils.set_random_seed(config.seed)
     return fit.fit(
         parts.build,
         training,
-        batches.training(parts.validation, parts.prepare, parts.held_out, epochs=1),
+        batches.starting_at(parts.validation, parts.prepare, parts.held_out, epochs=1),
         loss=loss,
         held_out_measures={parts.measure: lambda y, outputs: outputs[:, 1]},
         monitor=parts.monitor,
-        optimizers=partial(groups, config, rate),
+        optimizers=partial(groups, config),
         epochs=config.epochs,
         steps_per_epoch=parts.plan.steps_per_epoch,
         run_dir=run_dir,
         strategy=strategy,
         precision=arithmetic["used"],
-        patience=config.patience,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop,
     )
 
 
-def groups(config: config.Settings, rate: Any, model: keras.Model) -> list[tuple[Any, list[Any]]]:
+def groups(config: config.Settings, model: keras.Model, num_updates: int) -> list[tuple[Any, list[Any]]]:
     """(optimizer, variables) of the tables of items and users, of which a step touches some rows, and of all else."""
     from kerasuite.models.recommender import ITEMS, USERS
     from kerasuite.training import optimizers
@@ -233,6 +231,7 @@ def groups(config: config.Settings, rate: Any, model: keras.Model) -> list[tuple
     is_table = lambda variable: bool({ITEMS, USERS} & set(variable.path.split("/")))  # noqa: E731
     tables = [variable for variable in model.trainable_variables if is_table(variable)]
     rest = [variable for variable in model.trainable_variables if not is_table(variable)]
+    rate = optimizers.schedule(config.schedule, config.learning_rate, num_updates)
     adam = optimizers.optimizer("adamw", rate, weight_decay=config.weight_decay)
     return [(adam, rest), (RowwiseAdamW(rate), tables)]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kerasuite.models.encoders import Encoder
     from kerasuite.training.fit import Fitted
 
-# From a model and the steps of the whole training to (optimizer, variables) pairs.
+# From a model and the steps that its optimizers take to (optimizer, variables) pairs.
 Groups = Callable[[Any, int], Sequence[tuple[Any, Sequence[Any]]]]
 BATCH_SIZE, ENOUGH_STEPS = 64, 1000
 
@@ -70,7 +70,7 @@ class TextTuning:
         fitted = self.fitted(
             build,
             training,
-            batches.training(self.validation, prepare, held_out, epochs=1),
+            batches.starting_at(self.validation, prepare, held_out, epochs=1),
             planned.steps_per_epoch,
             self.rate_groups,
             strategy=strategy,
@@ -100,9 +100,9 @@ class TextTuning:
         fitted = self.fitted(
             build,
             batches.starting_at(train, own, plan, class_weights=self.class_weights()),
-            batches.training(validation, own, held_out, epochs=1),
+            batches.starting_at(validation, own, held_out, epochs=1),
             plan.steps_per_epoch,
-            lambda model, total_steps: [self.group(self.config.head_rate, model.trainable_variables, total_steps)],
+            lambda model, num_updates: [self.group(self.config.head_rate, model.trainable_variables, num_updates)],
             strategy=strategy,
         )
         head.set_weights(fitted.model.layers[-1].get_weights())
@@ -114,18 +114,16 @@ class TextTuning:
 
         from kerasuite.training import fit
 
-        epochs = num_epochs(self.config, steps_per_epoch)
         keras.utils.set_random_seed(self.config.seed)
         return fit.fit(
             build,
             training,
             held_out,
-            optimizers=lambda model: groups(model, epochs * steps_per_epoch),
-            epochs=epochs,
+            optimizers=groups,
+            epochs=num_epochs(self.config, steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             run_dir=self.run_dir,
-            patience=self.config.patience,
-            checkpoint_seconds=self.config.checkpoint_seconds,
+            **self.config.loop,
             **self.objective(),
             **options,
         )
@@ -160,7 +158,7 @@ class TextTuning:
             return {"loss": losses.binary_cross_entropy(smoothing), "measures": {"accuracy": losses.label_accuracy}}
         return {"loss": losses.cross_entropy(smoothing), "measures": {"accuracy": losses.accuracy}}
 
-    def rate_groups(self, model: keras.Model, total_steps: int) -> list[tuple[Any, Sequence[Any]]]:
+    def rate_groups(self, model: keras.Model, num_updates: int) -> list[tuple[Any, Sequence[Any]]]:
         """(optimizer, variables) of the head and of each depth of the encoder: the deeper, the slower.
 
         Howard and Ruder (2018), arXiv:1801.06146, section 3.2; Clark et al. (2020), arXiv:2003.10555, has 0.8 a layer
@@ -171,18 +169,18 @@ class TextTuning:
         *_, network, head = model.layers
         variables = network.trainable_variables
         depths = encoders.depths(variables)
-        groups = [self.group(self.config.head_rate, head.trainable_variables, total_steps)]
+        groups = [self.group(self.config.head_rate, head.trainable_variables, num_updates)]
         for depth in sorted(set(depths), reverse=True):
             rate = self.config.learning_rate * self.config.layer_decay ** (max(depths) - depth)
             own = [variable for variable, each in zip(variables, depths) if each == depth]
-            groups.append(self.group(rate, own, total_steps))
+            groups.append(self.group(rate, own, num_updates))
         return groups
 
-    def group(self, rate: float, variables: Sequence[Any], total_steps: int) -> tuple[Any, Sequence[Any]]:
+    def group(self, rate: float, variables: Sequence[Any], num_updates: int) -> tuple[Any, Sequence[Any]]:
         """AdamW of a rate that rises and falls over the whole training, and what it trains."""
         from kerasuite.training import optimizers
 
-        schedule = optimizers.schedule("warmup_linear", rate, total_steps)
+        schedule = optimizers.schedule("warmup_linear", rate, num_updates)
         return optimizers.optimizer("adamw", schedule, weight_decay=self.config.weight_decay), variables
 
     def frozen_network(self) -> Network:

@@ -106,6 +106,7 @@ class Config(config.Settings):
     cache_gb: NonNegative = 8.0
     """Most that the vectors may take on disk, GB."""
 
+    batch_by = ("batch_tokens", "batch_size")
     shared = config.Settings.shared | {
         *("validation_data", "test_data", "text_column", "label_column", "multi_label", "label_separator"),
         *("cache", "cache_gb"),
@@ -200,6 +201,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     from kerasuite.data import text
 
     strategy = devices.strategy(config.devices)
+    devices.refuse_too_few(strategy, len(train), config.batch_size if config.layers_tuned == 0 else None)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)
     base = encoder(config, run_dir, train)

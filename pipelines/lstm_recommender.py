@@ -102,6 +102,7 @@ class Config(config.Settings):
     top_k: Annotated[int, at_least(20)] = 20
     """Items of a list that the exported model gives."""
 
+    batch_by = ("batch_tokens",)
     shared = config.Settings.shared | {
         *("user_column", "item_column", "time_column", "rating_column", "rating_range", "items", "like_from", "split"),
         *("min_item_count", "min_user_count", "repeat_items", "validation_users"),
@@ -162,6 +163,7 @@ def load(config: Config) -> Splits:
 def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:
     """Fit the model; goes on from the run directory's checkpoint if there is one."""
     strategy = devices.strategy(config.devices)
+    devices.refuse_too_few(strategy, len(train))
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     parts = _how(config).training_parts(config, train, validation, strategy.num_replicas_in_sync)
     return _next_item.fit(config, parts, run_dir, strategy)

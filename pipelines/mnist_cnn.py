@@ -129,6 +129,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     from kerasuite.training import fit, losses, optimizers, precision
 
     strategy = devices.strategy(config.devices)
+    devices.refuse_too_few(strategy, len(train), config.batch_size)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     prepare = preparation(config, train)
     sizes = {"image_size": prepare.image_size, "channels": prepare.channels}
@@ -147,24 +148,26 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     arithmetic = run_directory.remember(
         run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
     )
-    rate = optimizers.schedule(config.schedule, config.learning_rate, config.epochs * plan.steps_per_epoch)
-    optimizer = partial(optimizers.optimizer, config.optimizer, rate, weight_decay=config.weight_decay)
+
+    def optimizer(model: keras.Model, num_updates: int) -> list[tuple[Any, Sequence[Any]]]:
+        rate = optimizers.schedule(config.schedule, config.learning_rate, num_updates)
+        made = optimizers.optimizer(config.optimizer, rate, weight_decay=config.weight_decay)
+        return [(made, model.trainable_variables)]
 
     keras.utils.set_random_seed(config.seed)
     return fit.fit(
         build,
         training,
-        batches.training(validation, prepare, Plan(len(validation), config.batch_size, 0, shuffle=False), epochs=1),
+        batches.starting_at(validation, prepare, Plan(len(validation), config.batch_size, 0, shuffle=False), epochs=1),
         loss=loss,
         measures={"accuracy": losses.accuracy},
-        optimizers=lambda model: [(optimizer(), model.trainable_variables)],
+        optimizers=optimizer,
         epochs=config.epochs,
         steps_per_epoch=plan.steps_per_epoch,
         run_dir=run_dir,
         strategy=strategy,
         precision=arithmetic["used"],
-        patience=config.patience,
-        checkpoint_seconds=config.checkpoint_seconds,
+        **config.loop,
     )
 
 

@@ -194,6 +194,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     import keras
 
     strategy = devices.strategy(config.devices)
+    devices.refuse_too_few(strategy, len(train), config.batch_size)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)
     base = backbone(config)

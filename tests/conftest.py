@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import tyro  # noqa: F401  before any doctest: it fails to import where builtins._ holds what cannot be hashed
 
 # Plots are drawn without a screen.
 os.environ["MPLBACKEND"] = "Agg"
@@ -39,11 +40,11 @@ def run_dir(tmp_path):
 def refuse_other_weights(tmp_path, monkeypatch):
     """Train once in one go, and once cut off before an epoch and gone on with: weights and history must be the same."""
 
-    from kerasuite.training import fit
+    from kerasuite.training import loop
 
     def refuse_other_weights(train, epochs_before=1):
         whole = train(tmp_path / "whole")
-        original, seen = fit._Run.epoch, []
+        original, seen = loop.Loop.epoch, []
 
         def cut_off(self, *arguments):
             if len(seen) == epochs_before:
@@ -52,7 +53,7 @@ def refuse_other_weights(tmp_path, monkeypatch):
             original(self, *arguments)
 
         with monkeypatch.context() as patch:
-            patch.setattr(fit._Run, "epoch", cut_off)
+            patch.setattr(loop.Loop, "epoch", cut_off)
             with pytest.raises(KeyboardInterrupt):
                 train(tmp_path / "cut")
         again = train(tmp_path / "cut")

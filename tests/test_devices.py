@@ -103,3 +103,10 @@ def test_an_import_that_fails_shows_what_was_printed_and_a_good_one_nothing():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "the reason" in done.stderr
     assert "ImportError: broken" in done.stderr
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "words"), [(1, 8, "1 training rows"), (9, 1, "--batch-size 1 ")])
+def test_fewer_rows_than_devices_are_refused(two_devices, rows, batch_size, words):
+    with pytest.raises(InputError, match=f"{words}.*2 devices"):
+        devices.refuse_too_few(two_devices, rows, batch_size)
+    devices.refuse_too_few(two_devices, 2, 3)

@@ -21,6 +21,7 @@ GROUND = (
     "ranges",
     "run_directory",
     "scripts",
+    "workers",
 )
 # Each place may import the places to its right.
 FLOORS = {"cli": 4, "__main__": 5, "__init__": 5, "commands": 3, "pipelines": 2} | dict.fromkeys(ROOMS, 1)

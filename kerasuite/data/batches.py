@@ -177,9 +177,9 @@ def inference(examples: Examples, prepare: Preparation, batch_size: int) -> tf.d
     return batches.apply(tf.data.experimental.assert_cardinality(-(-len(examples) // batch_size))).prefetch(AUTOTUNE)
 
 
-def starting_at(*arguments, **options) -> Callable[[int], tf.data.Dataset]:
-    """`training` with everything given but the step to start at, as the training loop wants it."""
-    return lambda start_step: training(*arguments, start_step=start_step, **options)
+def starting_at(*arguments, **options) -> Callable[..., tf.data.Dataset]:
+    """`training` with everything given but where to start and whose share to take, as the training loop wants it."""
+    return lambda start_step, **share: training(*arguments, start_step=start_step, **share, **options)
 
 
 def class_weights(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray | None:

@@ -21,7 +21,7 @@ from kerasuite.data import features, row_store
 from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.models import resnet
 from kerasuite.pipelines import resnet_transfer
-from kerasuite.training import fit
+from kerasuite.training import loop
 
 SIZE = (16, 16)
 COLOURS = {"blue": (40, 60, 200), "green": (40, 200, 60), "red": (200, 40, 60)}
@@ -282,14 +282,14 @@ def test_a_full_disk_while_features_are_kept_ends_with_what_to_do(config, tmp_pa
 def test_a_photo_that_is_taken_away_while_the_model_trains_is_named(config, photos, tmp_path, monkeypatch):
     folder = tmp_path / "photos"
     shutil.copytree(photos, folder)
-    original = fit._Run.train
+    original = loop.Loop.train
 
     def taken_away(self, *arguments):
         for path in (folder / "green").iterdir():
             path.unlink()
         original(self, *arguments)
 
-    monkeypatch.setattr(fit._Run, "train", taken_away)
+    monkeypatch.setattr(loop.Loop, "train", taken_away)
     # As if there were too many to be held in memory: photos are read while it trains.
     monkeypatch.setattr("kerasuite.data.cache.encoded_once", lambda examples, prepare: examples)
     settings = replace(config, data=str(folder), cache_gb=0.0, output=str(tmp_path / "run"))
@@ -347,14 +347,14 @@ def test_what_cannot_be_unfrozen_is_refused_before_a_photo_is_looked_at(config, 
 
 def interrupted(config, folder, monkeypatch):
     """A run that is cut off at the end of its first epoch."""
-    original = fit._Run.epoch
+    original = loop.Loop.epoch
 
     def cut_off(self, *arguments):
         original(self, *arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit._Run, "epoch", cut_off)
+        patch.setattr(loop.Loop, "epoch", cut_off)
         with pytest.raises(KeyboardInterrupt):
             train(config, folder)
 

@@ -2,67 +2,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny_training import Noise, Pixels, striped, train
 
-from kerasuite.contracts import Examples, Plan
+from kerasuite.contracts import Plan
 from kerasuite.data import batches
 from kerasuite.errors import InputError
 from kerasuite.models import cnn
-from kerasuite.training import checkpoint, fit, losses, optimizers
-
-
-class Pixels:
-    def is_encoded(self, examples):
-        return True
-
-    def collate(self, rows):
-        return tf.cast(rows, tf.float32)
-
-
-class Noise:
-    """An augmentation that shows in the weights when its numbers change."""
-
-    draws_per_image = 1
-
-    def __call__(self, x, y, draws):
-        return x + 20 * draws[:, None, None], y
-
-
-def striped(n, seed=0):
-    """Images whose class is the row that is lit: learnt in a few steps."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, n)
-    images = rng.integers(0, 60, (n, 8, 8, 1), np.uint8)
-    images[np.arange(n), labels] += 120
-    return Examples({"image": images}, labels)
-
-
-def train(
-    run_dir, *, epochs=3, strategy=None, augment=None, batch_size=16, callbacks=(), learning_rate=1e-2, **options
-):
-    keras.utils.set_random_seed(1)
-    train, validation = striped(70), striped(30, seed=1)
-    plan = Plan(len(train), batch_size, seed=3)
-    build = {"dropout": 0.0, "batch_norm": True, "filters": (4, 8)} | options.pop("model", {})
-
-    def optimizer(model):
-        rate = optimizers.schedule("one_cycle", learning_rate, epochs * plan.steps_per_epoch)
-        return [(optimizers.optimizer("adam", rate), model.trainable_variables)]
-
-    return fit.fit(
-        lambda: cnn.build((8, 8), 1, 3, **build),
-        batches.starting_at(train, Pixels(), plan, augment=augment),
-        batches.training(validation, Pixels(), Plan(30, 16, 0, shuffle=False), epochs=1),
-        loss=losses.cross_entropy(),
-        measures={"accuracy": losses.accuracy},
-        optimizers=optimizer,
-        epochs=epochs,
-        steps_per_epoch=plan.steps_per_epoch,
-        run_dir=run_dir,
-        strategy=strategy,
-        callbacks=callbacks,
-        tensorboard=False,
-        **options,
-    )
+from kerasuite.training import checkpoint, fit, interruption, losses, optimizers
 
 
 class StopAt(keras.callbacks.Callback):
@@ -190,7 +136,7 @@ def test_history_is_written_a_line_an_epoch(run_dir):
 def test_each_group_of_variables_follows_its_own_optimizer(run_dir):
     before = {}
 
-    def two_rates(model):
+    def two_rates(model, num_updates):
         before.update({v.path: v.numpy() for v in model.trainable_variables})
         head = [v for v in model.trainable_variables if "logits" in v.path]
         body = [v for v in model.trainable_variables if "logits" not in v.path]
@@ -201,7 +147,7 @@ def test_each_group_of_variables_follows_its_own_optimizer(run_dir):
     fitted = fit.fit(
         lambda: cnn.build((8, 8), 1, 3, filters=(4, 8)),
         batches.starting_at(examples, Pixels(), plan),
-        batches.training(examples, Pixels(), plan, epochs=1),
+        batches.starting_at(examples, Pixels(), plan, epochs=1),
         loss=losses.cross_entropy(),
         optimizers=two_rates,
         epochs=1,
@@ -219,7 +165,10 @@ def test_a_training_that_was_paused_goes_on_to_the_very_same_weights(run_dir, tm
     (tmp_path / "whole").mkdir()
     whole = train(tmp_path / "whole", model={"dropout": 0.3})
     for epoch in epochs:
-        with fit.pausing(lambda history, epoch=epoch: len(history) >= epoch), pytest.raises(fit.Paused) as paused:
+        with (
+            interruption.pausing(lambda history, epoch=epoch: len(history) >= epoch),
+            pytest.raises(interruption.Paused) as paused,
+        ):
             train(run_dir, model={"dropout": 0.3})
         assert paused.value.history == whole.history[:epoch]
     again = train(run_dir, model={"dropout": 0.3})
@@ -229,7 +178,7 @@ def test_a_training_that_was_paused_goes_on_to_the_very_same_weights(run_dir, tm
 
 
 def test_a_training_that_is_done_is_not_paused(run_dir):
-    with fit.pausing(lambda history: len(history) >= 3):
+    with interruption.pausing(lambda history: len(history) >= 3):
         assert len(train(run_dir).history) == 3
 
 

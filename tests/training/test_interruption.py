@@ -10,7 +10,7 @@ import pytest
 from kerasuite.contracts import Examples, Plan
 from kerasuite.data import batches
 from kerasuite.models import mlp
-from kerasuite.training import fit, losses, optimizers
+from kerasuite.training import fit, history, interruption, loop, losses, optimizers
 
 EPOCHS, STEPS = 3, 3
 
@@ -43,9 +43,9 @@ def train(run_dir, callbacks=()):
     return fit.fit(
         lambda: mlp.build((4, 4), 1, 2, hidden=(4,), dropout=0.5),
         batches.starting_at(examples, Pixels(), plan),
-        batches.training(examples, Pixels(), Plan(40, 16, 0, shuffle=False), epochs=1),
+        batches.starting_at(examples, Pixels(), Plan(40, 16, 0, shuffle=False), epochs=1),
         loss=losses.cross_entropy(),
-        optimizers=lambda model: [(optimizers.optimizer("adam", 0.01), model.trainable_variables)],
+        optimizers=lambda model, num_updates: [(optimizers.optimizer("adam", 0.01), model.trainable_variables)],
         epochs=EPOCHS,
         steps_per_epoch=STEPS,
         run_dir=run_dir,
@@ -73,32 +73,32 @@ def assert_same(run_dir, fitted, whole):
 def test_a_signal_after_any_step_leaves_a_checkpoint_from_which_the_run_is_the_same(
     run_dir, whole, monkeypatch, step, number
 ):
-    monkeypatch.setattr(fit, "CALL_SECONDS", 0.0)  # one step a call
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)  # one step a call
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(fit.Interrupted):
+    with pytest.raises(interruption.Interrupted):
         train(run_dir, [SignalAt(step, number)])
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
     assert_same(run_dir, train(run_dir), whole)
 
 
 def test_a_signal_after_the_very_last_step_loses_nothing(run_dir, whole, monkeypatch):
-    monkeypatch.setattr(fit, "CALL_SECONDS", 0.0)
-    with pytest.raises(fit.Interrupted):
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
+    with pytest.raises(interruption.Interrupted):
         train(run_dir, [SignalAt(EPOCHS * STEPS, signal.SIGINT)])
     assert_same(run_dir, train(run_dir), whole)
 
 
 @pytest.mark.parametrize("epoch", [2, EPOCHS])
 def test_a_kill_between_an_epochs_checkpoint_and_its_line_of_history_loses_no_line(run_dir, whole, monkeypatch, epoch):
-    write = fit._write_history
+    write = history.write
 
-    def killed(folder, history):
-        if len(history) == epoch:
+    def killed(folder, epochs):
+        if len(epochs) == epoch:
             raise RuntimeError("killed")
-        write(folder, history)
+        write(folder, epochs)
 
-    monkeypatch.setattr(fit, "_write_history", killed)
+    monkeypatch.setattr(history, "write", killed)
     with pytest.raises(RuntimeError, match="killed"):
         train(run_dir)
-    monkeypatch.setattr(fit, "_write_history", write)
+    monkeypatch.setattr(history, "write", write)
     assert_same(run_dir, train(run_dir), whole)

@@ -11,7 +11,7 @@ import pytest
 from kerasuite.contracts import Examples, Plan
 from kerasuite.data import batches
 from kerasuite.models import mlp
-from kerasuite.training import fit, losses, optimizers
+from kerasuite.training import fit, interruption, losses, optimizers
 
 
 class Pixels:
@@ -49,9 +49,9 @@ def train(run_dir, interrupt=None):
         fitted = fit.fit(
             build,
             batches.starting_at(examples, Pixels(), plan),
-            batches.training(examples, Pixels(), Plan(40, 16, 0, shuffle=False), epochs=1),
+            batches.starting_at(examples, Pixels(), Plan(40, 16, 0, shuffle=False), epochs=1),
             loss=losses.cross_entropy(),
-            optimizers=lambda model: [(optimizers.optimizer("adam", 0.01), model.trainable_variables)],
+            optimizers=lambda model, num_updates: [(optimizers.optimizer("adam", 0.01), model.trainable_variables)],
             epochs=3,
             steps_per_epoch=3,
             run_dir=run_dir,
@@ -83,7 +83,7 @@ def test_the_second_stage_starts_where_the_first_ended(whole):
 
 @pytest.mark.parametrize("interrupt", [("first", 1), ("first", 2), ("second", 0)])
 def test_a_run_stopped_in_either_stage_goes_on_to_the_same_weights(run_dir, whole, interrupt):
-    with pytest.raises(fit.Interrupted):
+    with pytest.raises(interruption.Interrupted):
         train(run_dir, interrupt)
     fitted = train(run_dir)
     assert (run_dir / "history.csv").read_text() == whole[1]

@@ -103,14 +103,15 @@ def train(job: Job) -> tuple[Status, float, int]:
         How it ended, the objective's value at the epoch that is kept, and the number of epochs.
     """
     from kerasuite.data import kept
-    from kerasuite.training import fit, sweep
+    from kerasuite.training import interruption, sweep
     from kerasuite.training.checkpoint import discard
+    from kerasuite.training.history import History
 
     began = time.monotonic()
     run_dir = job.sweep_dir / job.run
     ended: list[Status] = []
 
-    def rule(history: fit.History) -> bool:
+    def rule(history: History) -> bool:
         if history and job.objective not in history[-1]:
             there = ", ".join(name for name in history[-1] if name.startswith("val_"))
             raise InputError(f"--objective {job.objective}: validation has no such number; it has {there}.")
@@ -122,9 +123,9 @@ def train(job: Job) -> tuple[Status, float, int]:
 
     rows, held_out = kept.load(job.sweep_dir / ROWS)
     try:
-        with kept.sharing(job.sweep_dir / SHARED), fit.pausing(rule):
+        with kept.sharing(job.sweep_dir / SHARED), interruption.pausing(rule):
             done = cli.pipeline(job.pipeline).train(job.settings, rows, held_out, run_dir)
-    except fit.Paused as pause:
+    except interruption.Paused as pause:
         done = pause
     status = ended[0] if ended else "finished"
     _note_in_tensorboard(run_dir, job, done.best[job.objective], len(done.history))

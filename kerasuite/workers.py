@@ -1,0 +1,253 @@
+"""The processes that train one model together, each on a machine of its own: which this one is, what all agree on.
+
+Each has its place in TF_CONFIG, the variable that TensorFlow's cluster operators set, or in what Slurm sets. Does not
+import TensorFlow by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kerasuite.errors import EnvironmentFault, InputError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+# Environment variables: a file to touch whenever something was done, and how long to wait for the others to come.
+PROGRESS, WAIT = "KERASUITE_PROGRESS", "KERASUITE_WAIT_SECONDS"
+WAIT_SECONDS = 600.0
+TF_CONFIG = "TF_CONFIG"
+EXPECTED = 'expected {"cluster": {"worker": ["host0:port", "host1:port"]}, "task": {"type": "worker", "index": 0}}'
+# Bytes of a message at a time: each goes as a float.
+CHUNK = 2**24
+
+
+class Place(NamedTuple):
+    """This process among all: `rank` of `count`; the first, 0, alone writes."""
+
+    rank: int
+    count: int
+
+
+def place() -> Place:
+    """This process's place, from the environment; (0, 1) where it is alone.
+
+    Raises:
+        InputError: TF_CONFIG cannot be used.
+    """
+    text = os.environ.get(TF_CONFIG)
+    if text:
+        return _from_tf_config(text)
+    count = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+    return Place(int(os.environ["SLURM_PROCID"]), count) if count > 1 else Place(0, 1)
+
+
+def _from_tf_config(text: str) -> Place:
+    try:
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
+        hosts = [(kind, k) for kind in ("chief", "worker") for k in range(len(cluster.get(kind, ())))]
+        here = (task.get("type"), int(task.get("index", -1)))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{TF_CONFIG} is {text!r}, which is no such JSON ({error}); {EXPECTED}.") from None
+    if others := sorted(set(cluster) - {"chief", "worker", "evaluator"}):
+        raise InputError(f"{TF_CONFIG} has tasks of type {', '.join(others)}; expected worker, and perhaps chief.")
+    if len(hosts) < 2:
+        return Place(0, 1)
+    if here not in hosts:
+        raise InputError(
+            f"{TF_CONFIG} says that this is task {here[1]} of type {here[0]}, which its cluster lacks: there are "
+            f"{', '.join(f'{kind} {k}' for kind, k in hosts)}; {EXPECTED}."
+        )
+    return Place(hosts.index(here), len(hosts))
+
+
+class Team:
+    """The processes that a strategy spans, which talk through its collectives.
+
+    Args:
+        strategy: of any kind; one of a single process makes a team of one, to which all of this costs nothing.
+    """
+
+    def __init__(self, strategy: tf.distribute.Strategy):
+        resolver = strategy.cluster_resolver
+        hosts = resolver.cluster_spec().as_dict() if resolver else {}
+        ranks = [(kind, k) for kind in ("chief", "worker") for k in range(len(hosts.get(kind, ())))]
+        self.strategy, self.count = strategy, max(len(ranks), 1)
+        self.rank = ranks.index((resolver.task_type, resolver.task_id)) if self.count > 1 else 0
+        self.replicas = strategy.num_replicas_in_sync // self.count
+
+    def sum(self, values: Sequence[float]) -> np.ndarray:
+        """Numbers added up over all workers, float32 (n,); all wait for each other."""
+        import tensorflow as tf
+
+        array = np.asarray(values, np.float32)
+        if self.count == 1:
+            return array
+
+        def replica():
+            replicas = tf.distribute.get_replica_context()
+            first = replicas.replica_id_in_sync_group % self.replicas == 0
+            return replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, array, tf.zeros_like(array)))
+
+        with others_may_fail():
+            summed = self.strategy.run(tf.function(replica, autograph=False))
+            return self.strategy.experimental_local_results(summed)[0].numpy()
+
+    def bytes_of_first(self, data: bytes | None) -> bytes:
+        """What the first worker has; the others pass None."""
+        if self.count == 1:
+            return data
+        # A float32 holds integers up to 2**24 exactly.
+        high, low = self.sum(divmod(len(data or b""), 2**20)).astype(int)
+        size = int(high) * 2**20 + int(low)
+        found = []
+        for start in range(0, size, CHUNK):
+            end = min(start + CHUNK, size)
+            own = np.frombuffer(data[start:end], np.uint8) if self.rank == 0 else np.zeros(end - start, np.uint8)
+            found.append(self.sum(own).astype(np.uint8).tobytes())
+        return b"".join(found)
+
+    def of_first(self, value: Any) -> Any:
+        """What the first worker has, of values that JSON can hold; those of the others are passed over."""
+        return value if self.count == 1 else json.loads(self.bytes_of_first(_json(value) if self.rank == 0 else None))
+
+    def of_all(self, value: Any) -> list[Any]:
+        """What each worker has, by rank."""
+        if self.count == 1:
+            return [value]
+        own = _json(value)
+        sizes = self.sum([len(own) if rank == self.rank else 0 for rank in range(self.count)]).astype(int)
+        table = np.zeros((self.count, sizes.max()), np.float32)
+        table[self.rank, : len(own)] = np.frombuffer(own, np.uint8)
+        filled = self.sum(table).astype(np.uint8)
+        return [json.loads(row[:size].tobytes()) for row, size in zip(filled, sizes)]
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+@contextlib.contextmanager
+def others_may_fail() -> Iterator[None]:
+    """TensorFlow's word for a worker that has gone, as an error for a person."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise EnvironmentFault(
+            f"Another worker has ended, or cannot be reached; its output says why. ({error.message.splitlines()[0]})"
+        ) from None
+
+
+class _State:
+    """The one strategy of this process, and whether a training is under way in which all take part."""
+
+    team: Team | None = None
+    is_training = False
+
+
+def strategy() -> tf.distribute.Strategy:
+    """The strategy over all workers; waits until they have come.
+
+    Raises:
+        EnvironmentFault: this worker's port is in use.
+    """
+    import tensorflow as tf
+
+    if _State.team is None:
+        with _waiting_for_others():
+            try:
+                made = tf.distribute.MultiWorkerMirroredStrategy(_slurm())
+            except (tf.errors.UnknownError, tf.errors.UnavailableError) as error:
+                raise EnvironmentFault(
+                    f"This worker cannot start its server at the address that {TF_CONFIG} gives it: is the port in "
+                    f"use? ({error.message.splitlines()[0]})"
+                ) from None
+        _State.team = Team(made)
+    _State.is_training = True
+    return _State.team.strategy
+
+
+def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """Slurm's own account of the workers, where there is no TF_CONFIG."""
+    import tensorflow as tf
+
+    if os.environ.get(TF_CONFIG):
+        return None
+    gpus = len(tf.config.list_physical_devices("GPU"))
+    return tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=gpus, auto_set_gpu=False)
+
+
+@contextlib.contextmanager
+def _waiting_for_others() -> Iterator[None]:
+    """End the process with a message where others do not come: TensorFlow waits for an hour, deaf to signals."""
+    seconds, come = float(os.environ.get(WAIT, WAIT_SECONDS)), threading.Event()
+
+    def watch():
+        if not come.wait(seconds):
+            mine = place()
+            message = (
+                f"Error: worker {mine.rank} of {mine.count} waited for the others for {seconds:g} s, and "
+                f"not all have come. Look whether they run and reach each other; {WAIT} sets how long to wait.\n"
+            )
+            os.write(2, message.encode())
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        come.set()
+
+
+def of_first(make: Callable[[], Any]) -> Any:
+    """What the first worker's call gives; in training the others make no call of their own."""
+    if not _State.is_training:
+        return make()
+    return _State.team.of_first(make() if _State.team.rank == 0 else None)
+
+
+def require_alike(facts: Mapping[str, Any]) -> None:
+    """Hold facts of this run, such as its version and settings, against those of the other workers.
+
+    Raises:
+        InputError: they differ; says in what, on every worker.
+    """
+    if not _State.is_training:
+        return
+    first, *others = _State.team.of_all(_flat(facts))
+    for rank, other in enumerate(others, 1):
+        unlike = [name for name in first | other if first.get(name) != other.get(name)]
+        if unlike:
+            told = "; ".join(f"{name} is {other.get(name)!r}, not {first.get(name)!r}" for name in unlike)
+            raise InputError(f"Worker {rank} runs something else than worker 0: its {told}.")
+
+
+def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {}
+    for name, value in facts.items():
+        flat |= {f"{name} {key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def go_on_alone() -> bool:
+    """Call when the training is over: True for the first worker, which does the rest; the others have done."""
+    _State.is_training = False
+    return _State.team is None or _State.team.rank == 0
+
+
+def progressed() -> None:
+    """Tell a supervisor, if there is one, that something was done."""
+    if path := os.environ.get(PROGRESS):
+        with contextlib.suppress(OSError):
+            Path(path).touch()
