@@ -70,6 +70,12 @@ class Settings:
         return {name: getattr(self, name) for name in names} | {"batch_flags": batch_flags}
 
     @property
+    def of_all_workers(self) -> dict[str, Any]:
+        """The settings in which the workers of one run must agree: all but those that name places to write."""
+        given = dataclasses.asdict(self)
+        return {flag(name): given[name] for name in given if name not in ("output", "cache")}
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """What a sweep may choose by; the first, if nothing else is said."""
         return "val_accuracy", "val_loss"

@@ -7,6 +7,7 @@ import TensorFlow by itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import threading
@@ -92,15 +93,22 @@ class Team:
         array = np.asarray(values, np.float32)
         if self.count == 1:
             return array
-
-        def replica():
-            replicas = tf.distribute.get_replica_context()
-            first = replicas.replica_id_in_sync_group % self.replicas == 0
-            return replicas.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(first, array, tf.zeros_like(array)))
-
         with others_may_fail():
-            summed = self.strategy.run(tf.function(replica, autograph=False))
-            return self.strategy.experimental_local_results(summed)[0].numpy()
+            summed = self._sum(tf.constant(array.ravel()))
+            return self.strategy.experimental_local_results(summed)[0].numpy().reshape(array.shape)
+
+    @functools.cached_property
+    def _sum(self) -> Callable[[tf.Tensor], Any]:
+        import tensorflow as tf
+
+        def replica(numbers):
+            replicas = tf.distribute.get_replica_context()
+            # Of a worker's devices one alone adds.
+            adds = tf.cast(replicas.replica_id_in_sync_group % self.replicas == 0, numbers.dtype)
+            return replicas.all_reduce(tf.distribute.ReduceOp.SUM, adds * numbers)
+
+        signature = [tf.TensorSpec([None], tf.float32)]
+        return tf.function(lambda numbers: self.strategy.run(replica, (numbers,)), signature, autograph=False)
 
     def bytes_of_first(self, data: bytes | None) -> bytes:
         """What the first worker has; the others pass None."""
@@ -225,19 +233,12 @@ def require_alike(facts: Mapping[str, Any]) -> None:
     """
     if not _State.is_training:
         return
-    first, *others = _State.team.of_all(_flat(facts))
+    first, *others = _State.team.of_all(facts)
     for rank, other in enumerate(others, 1):
         unlike = [name for name in first | other if first.get(name) != other.get(name)]
         if unlike:
             told = "; ".join(f"{name} is {other.get(name)!r}, not {first.get(name)!r}" for name in unlike)
             raise InputError(f"Worker {rank} runs something else than worker 0: its {told}.")
-
-
-def _flat(facts: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {}
-    for name, value in facts.items():
-        flat |= {f"{name} {key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def go_on_alone() -> bool:

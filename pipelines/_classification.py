@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kerasuite import config, devices, run_directory
+from kerasuite import __version__, config, devices, run_directory, workers
 from kerasuite.contracts import Examples, Skipped, Splits, named, skipped_warning
 from kerasuite.pipelines._answers import Answered, Answers, Asked
 
@@ -88,15 +88,18 @@ def run(
     train: Callable[..., Fitted],
     finish: Callable[..., dict[str, Any]],
 ) -> dict[str, Any]:
-    """Load, train, finish."""
+    """Load, train, finish; of several workers the first alone finishes."""
     began = time.monotonic()
     devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
     splits = load(config)
     _say(splits.notes, splits.warnings)
     run_directory.require_same(run_dir, "data", splits.fingerprint())
+    workers.require_alike({"kerasuite": __version__, "data": splits.fingerprint()} | config.of_all_workers)
     loaded = time.monotonic()
     with _files_unchanged(splits):
         fitted = train(config, splits.train, splits.validation, run_dir)
+        if not workers.go_on_alone():
+            return {}
         seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
         return finish(config, fitted, splits, run_dir, seconds)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from kerasuite import config, devices, run_directory
+from kerasuite import __version__, config, devices, run_directory, workers
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _likes, _next_item, _ranking, _recommending
@@ -183,8 +183,11 @@ def run(config: Config, run_dir: Path) -> dict[str, Any]:
     splits = load(config)
     _next_item.say(splits.notes, splits.warnings)
     run_directory.require_same(run_dir, "data", splits.fingerprint())
+    workers.require_alike({"kerasuite": __version__, "data": splits.fingerprint()} | config.of_all_workers)
     loaded = time.monotonic()
     fitted = train(config, splits.train, splits.validation, run_dir)
+    if not workers.go_on_alone():
+        return {}
     seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
     return finish(config, fitted, splits, run_dir, seconds)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kerasuite import cli, config, run_directory
+from kerasuite import cli, config, run_directory, workers
 from kerasuite.commands import run, sweep
 from kerasuite.errors import InputError
 
@@ -28,6 +28,9 @@ def main(args: list[str]) -> int:
     else:
         module = cli.pipeline(record["pipeline"])
         settings = config.from_dict(module.Config, record["settings"], str(run_dir / run_directory.CONFIG))
+        if workers.place().rank > 0:
+            run.follow(record["pipeline"], settings, run_dir)
+            return 0
         try:
             run.go_on(run_dir, record["pipeline"], settings)
         except KeyboardInterrupt as interrupt:

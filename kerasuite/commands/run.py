@@ -6,9 +6,10 @@ import dataclasses
 import shutil
 import statistics
 import sys
+import tempfile
 from pathlib import Path
 
-from kerasuite import cli, config, devices, run_directory
+from kerasuite import cli, config, devices, run_directory, workers
 from kerasuite.errors import InputError
 
 
@@ -22,7 +23,10 @@ def main(args: list[str]) -> int:
     name = args[0]
     module = cli.pipeline(name)
     settings = config.parse(module.Config, module.SAMPLE, args[1:], f"kerasuite run {name}", module.__doc__)
-    print(start(name, settings))
+    if workers.place().rank > 0:
+        follow(name, settings)
+    else:
+        print(start(name, settings))
     return 0
 
 
@@ -48,6 +52,16 @@ def start(name: str, settings: config.Settings) -> Path:
     except KeyboardInterrupt as interrupt:
         raise KeyboardInterrupt(f"What was done so far is kept. Go on by: kerasuite resume {run_dir}") from interrupt
     return run_dir
+
+
+def follow(name: str, settings: config.Settings, run_dir: Path | None = None) -> None:
+    """Take part in a run that another worker leads and writes.
+
+    Args:
+        run_dir: of the run, where it is resumed.
+    """
+    with tempfile.TemporaryDirectory(prefix="kerasuite-worker-") as folder:
+        go_on(Path(folder), name, settings, leader=run_dir)
 
 
 def discard(run_dir: Path, *, made_parents: bool) -> None:
@@ -80,8 +94,12 @@ def write_settings(run_dir: Path, name: str, settings: config.Settings) -> None:
     run_directory.write_json(run_dir / run_directory.CONFIG, record)
 
 
-def go_on(run_dir: Path, name: str, settings: config.Settings) -> None:
-    """Run, or go on with, what the run directory is for; finished seeds are left as they are."""
+def go_on(run_dir: Path, name: str, settings: config.Settings, leader: Path | None = None) -> None:
+    """Run, or go on with, what the run directory is for; finished seeds are left as they are.
+
+    Args:
+        leader: the run directory of the worker that leads, if this is another.
+    """
     devices.import_tensorflow()
     module = cli.pipeline(name)
     if settings.seeds == 1:
@@ -91,13 +109,15 @@ def go_on(run_dir: Path, name: str, settings: config.Settings) -> None:
     for seed in range(settings.seed, settings.seed + settings.seeds):
         child = run_dir / f"seed_{seed}"
         children.append(child)
-        if run_directory.is_finished(child):
+        if run_directory.is_finished((leader or run_dir) / child.name):
             continue
         print(f"Seed {seed} ({len(children)} of {settings.seeds})", flush=True)
         one = dataclasses.replace(settings, seed=seed, seeds=1, output=None)
         child.mkdir(exist_ok=True)
         write_settings(child, name, one)
         module.run(one, child)
+    if workers.place().rank > 0:
+        return
     summary = summarise(children)
     run_directory.write_json(run_dir / run_directory.SEEDS, summary)
     for metric, numbers in summary["test"].items():
