@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,30 +61,55 @@ def strategy(devices: str) -> tf.distribute.Strategy:
     import tensorflow as tf
 
     is_alone = workers.place().count == 1
-    gpus = tf.config.list_physical_devices("GPU")
-    if devices == "auto":
-        return _strategy_of([f"GPU:{k}" for k in range(len(gpus))]) if is_alone else workers.strategy()
-    match = re.fullmatch(r"(cpu):(\d+)|(gpu):(\d+(?:,\d+)*)|cpu", devices)
-    if not match:
-        raise InputError(f"--devices is {devices!r}; expected auto, cpu, cpu:2 (logical devices) or gpu:0,1.")
-    if match[3]:
-        numbers = [int(k) for k in match[4].split(",")]
-        absent = sorted({k for k in numbers if k >= len(gpus)})
-        if absent:
+    kind, numbers = _parsed(devices)
+    if kind == "gpu":
+        gpus = tf.config.list_physical_devices("GPU")
+        if absent := sorted({k for k in numbers if k >= len(gpus)}):
             there = ", ".join(f"gpu:{k}" for k in range(len(gpus))) or "no GPU; --devices auto uses the CPU"
             raise InputError(
                 f"--devices {devices}: there is no gpu:{', gpu:'.join(map(str, absent))}; there is {there}."
             )
+        if not is_alone:
+            _show_only([gpus[k] for k in numbers])
+    elif kind == "cpu":
+        if not is_alone and len(numbers) > 1:
+            raise InputError(f"--devices {devices}: one of several workers has one CPU device; expected cpu.")
+        _show_only([])
         if is_alone:
-            return _strategy_of([f"GPU:{k}" for k in numbers])
-        _show_only([gpus[k] for k in numbers])
-        return workers.strategy()
-    if not is_alone and int(match[2] or 1) > 1:
-        raise InputError(f"--devices {devices}: one of several workers has one CPU device; expected cpu.")
-    _show_only([])
-    if not is_alone:
-        return workers.strategy()
-    return _strategy_of([f"CPU:{k}" for k in range(_logical_cpus(int(match[2] or 1)))])
+            _split_cpu(len(numbers))
+    return _strategy_of(local(devices)) if is_alone else workers.strategy()
+
+
+def local(devices: str = "auto") -> list[str]:
+    """The devices of this process that a setting names, as TensorFlow calls them; none where it is left to TensorFlow.
+
+    Of those that `strategy` was called with, or `auto`.
+
+    Example:
+        >>> local("cpu:2")
+        ['CPU:0', 'CPU:1']
+    """
+    import tensorflow as tf
+
+    kind, numbers = _parsed(devices)
+    if kind == "auto" or (kind == "gpu" and workers.place().count > 1):
+        # Of several workers each sees the GPUs alone that it was told to use.
+        kind, numbers = "gpu", range(len(tf.config.list_logical_devices("GPU")))
+    return [f"{kind.upper()}:{k}" for k in numbers]
+
+
+def _parsed(devices: str) -> tuple[str, Sequence[int]]:
+    """`auto`, `cpu` or `gpu`, and the numbers of the devices."""
+    if devices == "auto":
+        return "auto", ()
+    match = re.fullmatch(r"cpu(?::(\d+))?|gpu:(\d+(?:,\d+)*)", devices)
+    if not match:
+        raise InputError(f"--devices is {devices!r}; expected auto, cpu, cpu:2 (logical devices) or gpu:0,1.")
+    if match[2]:
+        return "gpu", [int(k) for k in match[2].split(",")]
+    if match[1] and int(match[1]) < 1:
+        raise InputError(f"--devices {devices} names no device; expected cpu:1 or more.")
+    return "cpu", range(int(match[1] or 1))
 
 
 def _show_only(gpus: list) -> None:
@@ -123,23 +148,21 @@ def _mirrored(*names: str) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names)
 
 
-def _logical_cpus(number: int) -> int:
+def _split_cpu(number: int) -> None:
     import tensorflow as tf
 
-    if number < 1:
-        raise InputError("--devices cpu:0 names no device; expected cpu:1 or more.")
     cpu = tf.config.list_physical_devices("CPU")[0]
-    if len(tf.config.get_logical_device_configuration(cpu) or [0]) != number:
-        try:
-            tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
-        except RuntimeError:
-            there = len(tf.config.list_logical_devices("CPU"))
-            if there < number:
-                raise InputError(
-                    f"--devices cpu:{number}: TensorFlow has already started with {there} logical CPU devices in this "
-                    "process. In a notebook, restart the kernel and call kerasuite.devices.strategy first."
-                ) from None
-    return number
+    if len(tf.config.get_logical_device_configuration(cpu) or [0]) == number:
+        return
+    try:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * number)
+    except RuntimeError:
+        there = len(tf.config.list_logical_devices("CPU"))
+        if there < number:
+            raise InputError(
+                f"--devices cpu:{number}: TensorFlow has already started with {there} logical CPU devices in this "
+                "process. In a notebook, restart the kernel and call kerasuite.devices.strategy first."
+            ) from None
 
 
 @contextlib.contextmanager
@@ -167,20 +190,24 @@ def precision(name: str) -> Iterator[None]:
         keras.config.set_dtype_policy(policy)
 
 
-def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
-    """Versions and devices, for environment.json."""
+def versions() -> dict[str, str]:
+    """The versions that decide what a training comes to."""
     import keras
-    import numpy as np
     import tensorflow as tf
 
     from kerasuite import __version__
 
-    return {
-        "kerasuite": __version__,
+    return {"kerasuite": __version__, "tensorflow": tf.__version__, "keras": keras.__version__}
+
+
+def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
+    """Versions and devices, for environment.json."""
+    import numpy as np
+    import tensorflow as tf
+
+    return versions() | {
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
         "numpy": np.__version__,
         "platform": platform.platform(),
         "processor": processor(),

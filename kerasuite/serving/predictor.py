@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from kerasuite import frozen
 from kerasuite.errors import InputError
+from kerasuite.serving.replicas import Replicas
 
 # A batch holds no more raw input than this: a few hundred photos from a camera are gigabytes.
 MOST_BYTES = 2**26
@@ -29,6 +31,22 @@ def _column(values: list[Any], spec: tf.TensorSpec) -> tf.Tensor:
     return tf.ragged.constant(values, spec.dtype, ragged_rank=1).to_tensor(shape=[len(values), None])
 
 
+def _cut(raw: Iterable[Raw], batch_size: int) -> Iterator[list[Raw]]:
+    batch, size = [], 0
+    for item in raw:
+        batch.append(item)
+        size += len(item)
+        if len(batch) == batch_size or size >= MOST_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _rough(call: Callable[[tf.Tensor], dict[str, tf.Tensor]], batch: Sequence[Raw]) -> np.ndarray:
+    return call(tf.constant(batch))["probabilities"].numpy()
+
+
 class Predictor:
     """Raw inputs to class names and probabilities, with nothing but `servable/`.
 
@@ -37,25 +55,34 @@ class Predictor:
         precision: `float32` gives what the run's numbers are of. `bfloat16` is faster where the processor has it:
             products and convolutions are done in it, with the weights as constants. `difference` says how far apart
             the two are.
+        devices: names such as GPU:0; batches go to all of them by turns.
 
     Raises:
         InputError: there is no SavedModel, or it is of another kind.
     """
 
-    def __init__(self, path: str | Path, precision: Literal["float32", "bfloat16"] = "float32"):
+    def __init__(
+        self,
+        path: str | Path,
+        precision: Literal["float32", "bfloat16"] = "float32",
+        devices: Sequence[str] = (),
+    ):
         if not tf.saved_model.contains_saved_model(str(path)):
             raise InputError(f"{path} holds no SavedModel; expected the servable/ of a finished run.")
         # Registers the operations of the tokenizers that are in exported models of texts.
         import tensorflow_text  # noqa: F401
 
-        # Held as long as the signatures are used: they do not keep its variables alive.
-        self._loaded = tf.saved_model.load(str(path))
-        signatures = self._loaded.signatures
+        self._replicas = Replicas(path, devices)
+        signatures = self._replicas.signatures
         if "class_names" not in signatures:
             raise InputError(f"{path} has no signature class_names; expected the servable/ of a finished run.")
-        self._serve = signatures["serving_default"]
+        served = [model.signatures["serving_default"] for model in self._replicas.models]
+        self._serve = served[0]
         self._inputs = tuple(self._serve.structured_input_signature[1])
-        self._faster = frozen.of_function(self._serve, precision) if precision != "float32" else None
+        if precision == "float32":
+            self._calls = [partial(self._exact, serve) for serve in served]
+        else:
+            self._calls = [partial(_rough, frozen.of_function(serve, precision)) for serve in served]
         self.class_names = tuple(name.decode() for name in signatures["class_names"]()["class_names"].numpy())
 
     def probabilities(self, raw: Iterable[Raw], batch_size: int = 256) -> np.ndarray:
@@ -63,35 +90,28 @@ class Predictor:
 
         Where the model has several inputs, a row has a value for each, by name; lists may be of unlike lengths.
         """
-        batches = self._texts(iter(raw)) if self._inputs == (TEXTS,) else self._batches(iter(raw), batch_size)
-        parts = list(batches)
+        parts = list(self._texts(iter(raw)) if self._inputs == (TEXTS,) else self._answers(_cut(raw, batch_size)))
         return np.concatenate(parts) if parts else np.zeros((0, len(self.class_names)), np.float32)
-
-    def _batches(self, raw: Iterator[Raw], batch_size: int) -> Iterator[np.ndarray]:
-        batch, size = [], 0
-        for item in raw:
-            batch.append(item)
-            size += len(item)
-            if len(batch) == batch_size or size >= MOST_BYTES:
-                yield self._answer(batch)
-                batch, size = [], 0
-        if batch:
-            yield self._answer(batch)
 
     def _texts(self, raw: Iterator[bytes]) -> Iterator[np.ndarray]:
         """A batch is as wide as its longest text: texts of like lengths go together, then back to their places."""
         while window := list(islice(raw, WINDOW)):
             answers = np.empty((len(window), len(self.class_names)), np.float32)
-            rows = sorted(range(len(window)), key=lambda row: -len(window[row]))
+            rows, batches = sorted(range(len(window)), key=lambda row: -len(window[row])), []
             while rows:
                 number = max(1, TEXT_BYTES // max(len(window[rows[0]]), 1))
-                some, rows = rows[:number], rows[number:]
-                answers[some] = self._answer([window[row] for row in some])
+                batches.append(rows[:number])
+                rows = rows[number:]
+            found = self._answers([window[row] for row in batch] for batch in batches)
+            for batch, answer in zip(batches, found, strict=True):
+                answers[batch] = answer
             yield answers
 
-    def _answer(self, batch: Sequence[Raw]) -> np.ndarray:
-        answers = self._faster(tf.constant(batch)) if self._faster else self._serve(**self._tensors(batch))
-        return answers["probabilities"].numpy()
+    def _answers(self, batches: Iterable[Sequence[Raw]]) -> Iterator[np.ndarray]:
+        return self._replicas.answers(self._calls, batches)
+
+    def _exact(self, serve: Callable[..., dict[str, tf.Tensor]], batch: Sequence[Raw]) -> np.ndarray:
+        return serve(**self._tensors(batch))["probabilities"].numpy()
 
     def _tensors(self, batch: Sequence[Raw]) -> dict[str, tf.Tensor]:
         if len(self._inputs) == 1:
@@ -101,8 +121,7 @@ class Predictor:
 
     def difference(self, raw: Sequence[bytes]) -> float:
         """How far the probabilities of these inputs lie from those in float32, at most."""
-        exact = self._serve(**self._tensors(raw))["probabilities"].numpy()
-        return float(np.abs(self._answer(raw) - exact).max())
+        return float(np.abs(self._calls[0](raw) - self._exact(self._serve, raw)).max())
 
     @property
     def is_multi_label(self) -> bool:

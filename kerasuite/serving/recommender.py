@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from kerasuite import run_directory
 from kerasuite.errors import EnvironmentFault, InputError
+from kerasuite.serving.replicas import Replicas
 
 BATCH_SIZE = 256
 # Two items whose scores lie this close are a tie: either may come first.
@@ -132,21 +134,21 @@ class Recommender:
 
     Args:
         path: a SavedModel that `export` wrote.
+        devices: names such as GPU:0; batches go to all of them by turns.
 
     Raises:
         InputError: there is no SavedModel, or it is of another kind.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, devices: Sequence[str] = ()):
         if not tf.saved_model.contains_saved_model(str(path)):
             raise InputError(f"{path} holds no SavedModel; expected the servable/ of a finished run.")
-        # Held as long as the signatures are used: they do not keep its variables alive.
-        self._loaded = tf.saved_model.load(str(path))
-        if "catalogue" not in self._loaded.signatures:
+        self._replicas = Replicas(path, devices)
+        signatures = self._replicas.signatures
+        if "catalogue" not in signatures:
             raise InputError(f"{path} has no signature catalogue; expected the servable/ of a recommender's run.")
-        self._serve = self._loaded.signatures["serving_default"]
-        self._knows_users = "users" in self._serve.structured_input_signature[1]
-        catalogue = self._loaded.signatures["catalogue"]()
+        self._knows_users = "users" in signatures["serving_default"].structured_input_signature[1]
+        catalogue = signatures["catalogue"]()
         self.item_ids, titles = (_text(catalogue[name]) for name in ("item_ids", "titles"))
         self.titles = {item: title for item, title in zip(self.item_ids.tolist(), titles.tolist()) if title}
 
@@ -174,14 +176,17 @@ class Recommender:
         return Lists(items, scores)
 
     def _batches(self, rows: Iterator[tuple[Sequence[str], str]], batch_size: int) -> Iterator[Recommended]:
-        while some := list(islice(rows, batch_size)):
-            width = max(len(history) for history, _ in some)
-            padded = [[*history, *[""] * (width - len(history))] for history, _ in some]
-            given = {"histories": tf.constant(padded, tf.string, (len(some), width))}
-            if self._knows_users:
-                given["users"] = tf.constant([user for _, user in some])
-            answer = self._serve(**given)
-            yield Recommended(_text(answer["items"]), answer["scores"].numpy(), answer["unknown"].numpy())
+        calls = [partial(self._answer, model.signatures["serving_default"]) for model in self._replicas.models]
+        return self._replicas.answers(calls, iter(lambda: list(islice(rows, batch_size)), []))
+
+    def _answer(self, serve: Callable[..., dict[str, tf.Tensor]], rows: list[tuple[Sequence[str], str]]) -> Recommended:
+        width = max(len(history) for history, _ in rows)
+        padded = [[*history, *[""] * (width - len(history))] for history, _ in rows]
+        given = {"histories": tf.constant(padded, tf.string, (len(rows), width))}
+        if self._knows_users:
+            given["users"] = tf.constant([user for _, user in rows])
+        answer = serve(**given)
+        return Recommended(_text(answer["items"]), answer["scores"].numpy(), answer["unknown"].numpy())
 
 
 def _text(strings: tf.Tensor) -> np.ndarray:

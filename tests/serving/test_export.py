@@ -57,6 +57,19 @@ def test_the_likeliest_class_is_given_by_name(servable, pictures):
     assert predictor.class_names == NAMES
 
 
+@pytest.mark.parametrize("number", [1, 5, 6, 13])
+def test_several_devices_share_the_batches_and_no_row_is_lost_or_moved(servable, pictures, number):
+    raw = [pictures[0][k % 5] for k in range(number)]
+    one, two = Predictor(servable[0], devices=["CPU:0"]), Predictor(servable[0], devices=["CPU:0", "CPU:1"])
+    np.testing.assert_allclose(two.probabilities(raw, 2), one.probabilities(raw, 2), atol=1e-6)
+    for model, device in zip(two._replicas.models, ("CPU:0", "CPU:1")):
+        weights = [
+            tensor for tensor in model.signatures["serving_default"].captured_inputs if tensor.dtype == tf.resource
+        ]
+        assert weights
+        assert {tensor.device[-5:] for tensor in weights} == {device}
+
+
 def test_no_input_gives_no_row(servable):
     predictor = Predictor(servable[0])
     assert predictor.probabilities([]).shape == (0, 3)

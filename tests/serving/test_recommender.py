@@ -40,6 +40,14 @@ def test_histories_of_unlike_lengths_get_the_lists_of_sorting_without_what_they_
     assert served(histories).items.tolist() == [by_hand(scorer, history) for history in histories]
 
 
+def test_several_devices_share_the_histories_and_none_is_lost_or_moved(served, scorer, tmp_path):
+    made = recommender.ServableRecommender(scorer, HistoryPreparation(ITEM_IDS, 3), POPULARITY, 5)
+    recommender.export(tmp_path / "servable", made)
+    histories = [[f"i{k % 12}", f"i{5 * k % 12}"] for k in range(23)]
+    shared = recommender.Recommender(tmp_path / "servable", ["CPU:0", "CPU:1"])(histories, batch_size=3)
+    np.testing.assert_array_equal(shared.items, served(histories).items)
+
+
 def test_ids_that_are_not_known_are_counted_and_skipped(scorer, served):
     found = served([["i3", "never", "i7", "seen"], ["i3", "i7"]])
     assert found.unknown.tolist() == [2, 0]
