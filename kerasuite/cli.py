@@ -16,6 +16,7 @@ VERBS = {
     "list": "the pipelines, a line each",
     "run": "run a pipeline: kerasuite run NAME [--sample] [--data ...]; run NAME --help lists its settings",
     "resume": "go on with an interrupted run: kerasuite resume RUN_DIR",
+    "launch": "a run in several processes, started again when one dies: kerasuite launch --workers 2 -- run NAME ...",
     "sweep": "the best settings within a budget: kerasuite sweep NAME [--trials N] [--minutes M]",
     "predict": "predict with a finished run: kerasuite predict RUN_DIR FILE_OR_FOLDER... [--output out.csv]",
     "evaluate": "the report of a finished run on other labelled data: kerasuite evaluate RUN_DIR --data NEW",

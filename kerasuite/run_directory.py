@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import datetime
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ CONFUSION_MATRIX = "confusion_matrix"
 REPORT = "report.html"
 METRICS = "metrics.json"
 SEEDS = "seeds.json"
+WORKERS = "workers"
 
 
 def create(output: str | None, parent: Path) -> Path:
@@ -39,13 +41,8 @@ def create(output: str | None, parent: Path) -> Path:
     Raises:
         InputError: it exists and is not empty, or cannot be written.
     """
-    path = Path(output) if output else _free(parent / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}")
-    if path.is_dir() and any(path.iterdir()):
-        how = "it holds a finished run" if is_finished(path) else "it is not empty"
-        raise InputError(
-            f"--output {path}: {how}. Pass a directory that does not exist yet, "
-            f"or continue an interrupted run by: kerasuite resume {path}"
-        )
+    path = Path(output) if output else free(parent)
+    refuse_used(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         probe = path / ".probe"
@@ -56,8 +53,25 @@ def create(output: str | None, parent: Path) -> Path:
     return path
 
 
-def _free(path: Path) -> Path:
-    """This path, or, where a run started in the same second, the next one that is free."""
+def refuse_used(path: Path) -> None:
+    """Refuse a directory in which there is more than the output of workers that are about to fill it.
+
+    A name that begins with a dot is a file that a kill left unfinished.
+
+    Raises:
+        InputError: there is.
+    """
+    if path.is_dir() and any(each.name != WORKERS and each.name[0] != "." for each in path.iterdir()):
+        how = "it holds a finished run" if is_finished(path) else "it is not empty"
+        raise InputError(
+            f"--output {path}: {how}. Pass a directory that does not exist yet, "
+            f"or continue an interrupted run by: kerasuite resume {path}"
+        )
+
+
+def free(parent: Path) -> Path:
+    """A path in a folder, named by date and time, that no run has."""
+    path = parent / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
     number = 1
     candidate = path
     while candidate.exists():
@@ -86,6 +100,23 @@ def open_finished(run_dir: str | Path) -> Path:
         runs = ", ".join(sorted(str(child.parent) for child in path.glob(f"*/{METRICS}")))
         raise InputError(f"{path} holds several runs, one a seed. Name one of them: {runs}.")
     return path
+
+
+@contextlib.contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep a run to this process as long as it lives, however it ends.
+
+    Raises:
+        InputError: another process has the run.
+    """
+    with open(run_dir / CONFIG, "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"The run in {run_dir} is under way in another process. Wait for its end, or stop it first."
+            ) from None
+        yield
 
 
 @contextlib.contextmanager
@@ -208,6 +239,26 @@ def require_same(run_dir: Path, name: str, value: str) -> None:
         raise InputError(
             f"The {name} is not that with which the run in {run_dir} started (fingerprint {value}, was {known}). "
             "Put it back as it was, or start a new run."
+        )
+
+
+def require_same_settings(run_dir: Path, settings: Mapping[str, Any]) -> None:
+    """Record settings and versions in environment.json, or hold them against those that a run started with.
+
+    Raises:
+        InputError: some differ; says which, and what they were.
+    """
+    given = json.loads(json.dumps(settings))
+    known = remember(run_dir, "started with", lambda: given)
+    unlike = [
+        f"{name} was {known.get(name)!r}, is {given.get(name)!r}"
+        for name in known | given
+        if known.get(name) != given.get(name)
+    ]
+    if unlike:
+        raise InputError(
+            f"The run in {run_dir} was started otherwise: {'; '.join(unlike)}. Going on would not be the same run: put "
+            "that back as it was, or start a new run."
         )
 
 

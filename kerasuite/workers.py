@@ -7,10 +7,13 @@ import TensorFlow by itself.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import json
 import os
-import threading
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -196,26 +199,37 @@ def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     return tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=gpus, auto_set_gpu=False)
 
 
+# Says that the others have not come, where a process ends without having written a byte, after its time.
+_WATCH = """
+import sys, time
+begun = time.monotonic()
+if not sys.stdin.buffer.read(1) and time.monotonic() - begun >= float(sys.argv[1]):
+    print(sys.argv[2], file=sys.stderr)
+"""
+
+
 @contextlib.contextmanager
 def _waiting_for_others() -> Iterator[None]:
-    """End the process with a message where others do not come: TensorFlow waits for an hour, deaf to signals."""
-    seconds, come = float(os.environ.get(WAIT, WAIT_SECONDS)), threading.Event()
+    """End the process with a message and status 1 where others do not come in time.
 
-    def watch():
-        if not come.wait(seconds):
-            mine = place()
-            message = (
-                f"Error: worker {mine.rank} of {mine.count} waited for the others for {seconds:g} s, and "
-                f"not all have come. Look whether they run and reach each other; {WAIT} sets how long to wait.\n"
-            )
-            os.write(2, message.encode())
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        come.set()
+    TensorFlow waits for an hour, and lets neither a thread nor a signal's handler run meanwhile. So another process
+    has the last word, and it is C code that ends this one.
+    """
+    seconds, mine = float(os.environ.get(WAIT, WAIT_SECONDS)), place()
+    message = (
+        f"Error: worker {mine.rank} of {mine.count} waited for the others for {seconds:g} s, and not all have come. "
+        f"Look whether they run and reach each other; {WAIT} sets how long to wait."
+    )
+    watch = subprocess.Popen([sys.executable, "-c", _WATCH, str(seconds), message], stdin=subprocess.PIPE)
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(seconds + 0.5, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            signal.signal(signal.SIGINT, interrupt)
+            watch.communicate(b"k")
 
 
 def of_first(make: Callable[[], Any]) -> Any:
