@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from kerasuite import devices, run_directory, workers
-from kerasuite.training import budget, memory
+from kerasuite.training import budget, history, memory
 from kerasuite.training.history import History
 from kerasuite.training.loop import Length, Loop
 from kerasuite.training.steps import Steps
@@ -90,7 +90,8 @@ def fit(
 
     Raises:
         InputError: the loss is no longer finite, or no batch fits into the minutes.
-        EnvironmentFault: a batch does not fit into memory; or another worker has ended.
+        EnvironmentFault: a batch does not fit into memory; the disk has no room for the history; or another worker has
+            ended.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint was written.
         Paused: by the rule of `interruption.pausing`; a checkpoint was written.
     """
@@ -146,6 +147,7 @@ def fit(
             except tf.errors.ResourceExhaustedError as error:
                 memory.advise(steps, batches(0, **share), batch_flags or {}, error)
         called.on_train_end()
+    history.write(run_dir, loop.all_history)
 
     # Built anew: float32 whatever the training's policy was, and free of the strategy.
     result = build()

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from kerasuite import run_directory, workers
-from kerasuite.errors import InputError
+from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.training import checkpoint, history
 from kerasuite.training.history import History
 from kerasuite.training.interruption import Interrupted, Paused, stop_signals, wants_pause
@@ -113,7 +113,7 @@ class Loop:
             for callback, saved in zip(self.callbacks.callbacks, state["callbacks"]):
                 vars(callback).update(saved)
             print(f"Going on from step {self.step}{f' of {self.stage}' if self.stage else ''}.")
-            history.write(self.run_dir, self.all_history)
+            self.write_history()
         self.began = self.saved = time.monotonic()
 
     def save(self) -> None:
@@ -132,6 +132,13 @@ class Loop:
         checkpoint.save(self.checkpoints, self.step, self.variables, state)
         self.saved = time.monotonic()
 
+    def write_history(self) -> None:
+        """Write history.csv. A disk that is full does not end the training: the file is written anew each time."""
+        try:
+            history.write(self.run_dir, self.all_history)
+        except EnvironmentFault as fault:
+            print(f"Warning: history.csv is not up to date. {fault}", file=sys.stderr)
+
     def train(self, batches: tf.data.Dataset, validation: tf.data.Dataset) -> None:
         """Train to the end.
 
@@ -146,7 +153,7 @@ class Loop:
                 if self.all_history and self.sums is None and wants_pause(self.all_history):
                     raise Paused(self.all_history, self.best)
                 self.epoch(epoch, iterator, held_out, asked)
-                history.write(self.run_dir, self.all_history)
+                self.write_history()
                 if self.team.sum([asked.is_set()])[0]:
                     raise Interrupted
                 if self.model.stop_training:
