@@ -111,8 +111,19 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse(config_class: type[C], sample: dict[str, Any], args: list[str], prog: str, description: str) -> C:
+def parse(
+    config_class: type[C],
+    sample: dict[str, Any],
+    args: list[str],
+    prog: str,
+    description: str,
+    default: C | None = None,
+) -> C:
     """Settings from flags; defaults < `--sample` < `--config FILE` < the other flags.
+
+    Args:
+        sample: what `--sample` sets.
+        default: the settings to begin with, if not those of the class.
 
     Ends the process with status 2 where a flag is unknown (the nearest is suggested) or a value does not fit.
     """
@@ -123,7 +134,7 @@ def parse(config_class: type[C], sample: dict[str, Any], args: list[str], prog: 
     values = dict(sample) if chosen["sample"] else {}
     if chosen["config"]:
         values |= _read(config_class, Path(chosen["config"]))
-    default = dataclasses.replace(config_class(), **values)
+    default = dataclasses.replace(default or config_class(), **values)
     description += (
         "\n\nTwo more flags choose what the defaults are: --sample (bundled data, settings for seconds) and "
         "--config FILE (the config.json of a run, or a best.json). Other flags count on top of them."
@@ -204,9 +215,9 @@ def _spell(kind: Any) -> str:
     return kind.__name__ if isinstance(kind, type) else str(kind)
 
 
-def changed(settings: Any) -> dict[str, Any]:
-    """The settings that differ from the defaults."""
-    default = type(settings)()
+def changed(settings: C, default: C | None = None) -> dict[str, Any]:
+    """The settings that differ from others, or from the defaults."""
+    default = default or type(settings)()
     pairs = ((field.name, getattr(settings, field.name)) for field in dataclasses.fields(settings))
     return {name: value for name, value in pairs if value != getattr(default, name)}
 

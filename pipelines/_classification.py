@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import sys
 import time
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kerasuite import __version__, config, devices, run_directory, workers
+from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Skipped, Splits, named, skipped_warning
 from kerasuite.pipelines._answers import Answered, Answers, Asked
+from kerasuite.pipelines._running import say
 
 if TYPE_CHECKING:
     import keras
@@ -81,44 +81,6 @@ class Task:
     sections: Callable[[Any, Scores, Examples, Examples | None], Sequence[Section]] = lambda *given: ()
 
 
-def run(
-    config: config.Settings,
-    run_dir: Path,
-    load: Callable[..., Splits],
-    train: Callable[..., Fitted],
-    finish: Callable[..., dict[str, Any]],
-) -> dict[str, Any]:
-    """Load, train, finish; of several workers the first alone finishes."""
-    began = time.monotonic()
-    devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
-    splits = load(config)
-    _say(splits.notes, splits.warnings)
-    run_directory.require_same(run_dir, "data", splits.fingerprint())
-    workers.require_alike({"kerasuite": __version__, "data": splits.fingerprint()} | config.of_all_workers)
-    loaded = time.monotonic()
-    with _files_unchanged(splits):
-        fitted = train(config, splits.train, splits.validation, run_dir)
-        if not workers.go_on_alone():
-            return {}
-        seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
-        return finish(config, fitted, splits, run_dir, seconds)
-
-
-@contextlib.contextmanager
-def _files_unchanged(splits: Splits) -> Iterator[None]:
-    """Name the file, where something fails because one was changed or taken away meanwhile."""
-    import tensorflow as tf
-
-    from kerasuite.data.features import PhotoFiles
-
-    try:
-        yield
-    except (tf.errors.OpError, OSError):
-        for part in (splits.train, splits.validation, splits.test):
-            PhotoFiles().refuse_changed(part)
-        raise
-
-
 def finish(
     task: Task, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None
 ) -> dict[str, Any]:
@@ -137,7 +99,8 @@ def finish(
     export.export(servable, fitted.model, task.prepare, names, signature=signature, multi_label=test.is_multi_label)
     with run_directory.writing(run_dir / run_directory.SEEN) as path:
         np.savez(path, **duplicates.remembered(splits.train, splits.validation))
-    scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir))
+    used = devices.local(task.config.devices)
+    scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir), used)
     in_python = task.rows.answers(fitted.model, test)
     checked = export.compare(scores.probabilities, in_python, test.ids, multi_label=test.is_multi_label)
     sections = task.sections(fitted.model, scores, test, splits.train)
@@ -217,8 +180,8 @@ def _baseline_note(task: Task, splits: Splits) -> list[str]:
     return [f"The linear baselines were fitted on {most:,} of {all_rows:,} training rows."] if most < all_rows else []
 
 
-def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> Scores:
-    """What `servable/` says of every raw input, and what the run's baselines say."""
+def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str, used: Sequence[str]) -> Scores:
+    """What `servable/` says of every raw input, on all of these devices, and what the run's baselines say."""
     from kerasuite.data import duplicates
     from kerasuite.evaluation import baselines
     from kerasuite.evaluation.classification import Scores
@@ -227,9 +190,10 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str) -> 
     fitted = baselines.load(run_dir / run_directory.BASELINES)
     with np.load(run_dir / run_directory.SEEN, allow_pickle=False) as trained_on:
         seen = duplicates.seen(trained_on, examples, near=task.near)
+    predictor = Predictor(run_dir / run_directory.SERVABLE, devices=used)
     return Scores(
         labels=examples.labels,
-        probabilities=Predictor(run_dir / run_directory.SERVABLE).probabilities(task.rows.raw(examples)),
+        probabilities=predictor.probabilities(task.rows.raw(examples)),
         baselines=baselines.probabilities(fitted, task.features(examples)),
         best_baseline=best_baseline,
         ids=examples.ids,
@@ -251,7 +215,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
     trained = run_directory.read_json(run_dir / run_directory.METRICS)
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
     examples, skipped, notes = task.rows.read(data, class_names)
-    scores = score(task, run_dir, examples, trained["best_baseline"])
+    scores = score(task, run_dir, examples, trained["best_baseline"], devices.local())
     warnings = [*skipped_warning(skipped), *splits.absent_classes("these data", examples), *_few_groups(examples)]
     if len(scores.seen):
         how = "exactly or nearly " if task.near else ""
@@ -260,7 +224,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
             "was trained on"
         )
         warnings.append(named(what, [examples.ids[row] for row in scores.seen]))
-    _say(notes, warnings)
+    say(notes, warnings)
     return results.write(
         folder,
         scores,
@@ -295,7 +259,7 @@ def predict(asked: Asked, chunks: Chunks) -> Answers:
     devices.import_tensorflow()
     from kerasuite.serving.predictor import Predictor
 
-    predictor = Predictor(asked.run_dir / run_directory.SERVABLE, asked.precision)
+    predictor = Predictor(asked.run_dir / run_directory.SERVABLE, asked.precision, devices.local())
 
     def parts() -> Iterator[Answered]:
         is_first = asked.precision != "float32"
@@ -318,8 +282,3 @@ def _say_difference(predictor: Predictor, precision: str, first: list[bytes]) ->
         f"first {len(first)} inputs.",
         file=sys.stderr,
     )
-
-
-def _say(notes: Sequence[str], warnings: Sequence[str]) -> None:
-    for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
-        print(sentence, file=sys.stderr)

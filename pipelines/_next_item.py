@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 from kerasuite import config, run_directory
 from kerasuite.contracts import Examples
 from kerasuite.errors import InputError
+from kerasuite.pipelines import _running
 
 if TYPE_CHECKING:
     import keras
@@ -70,14 +70,8 @@ def read_to_predict(asked: Asked, *, may_ask: bool = False) -> Log:
         log = read_log(asked.files, asked.settings, may_ask=may_ask)
     except InputError as fault:
         raise InputError(f"{fault} (`predict` takes logs with the columns that the run's own log has.)") from fault
-    say(log.notes, ())
+    _running.say(log.notes, ())
     return log
-
-
-def say(notes: Sequence[str], warnings: Sequence[str]) -> None:
-    """Print what was noticed in loading."""
-    for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
-        print(sentence, file=sys.stderr)
 
 
 def num_negatives(config: config.Settings, num_items: int) -> int | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasuite import config, run_directory
+from kerasuite import config, devices, run_directory
 from kerasuite.config import command
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
@@ -79,7 +79,7 @@ def finish(
     )
     serving.export(run_dir / run_directory.SERVABLE, servable)
 
-    served = served_lists(run_dir, splits.test, splits.test.class_names)
+    served = served_lists(run_dir, splits.test, splits.test.class_names, devices.local(config.devices))
     checked = serving.compare(served, in_python(config, scorer, splits), splits.test.ids)
     found = rankings(config, splits, splits.test, served.items, counts, known)
     seconds = dict(seconds or {}) | {"evaluate": time.monotonic() - began}
@@ -183,14 +183,14 @@ def _names(item_ids: Sequence[str], known: Items | None) -> list[str]:
     return [title or item for title, item in zip(titles, item_ids)]
 
 
-def served_lists(run_dir: Path, examples: Examples, item_ids: Sequence[str]) -> Lists:
-    """What `servable/` recommends to each user, from the ids of their history; as positions in item_ids."""
+def served_lists(run_dir: Path, examples: Examples, item_ids: Sequence[str], used: Sequence[str]) -> Lists:
+    """What `servable/`, on each of these devices, recommends to users by their histories; as positions in item_ids."""
     from kerasuite.data import histories
     from kerasuite.serving.recommender import Recommender
 
     history, names = examples.inputs[histories.HISTORY], np.array(examples.class_names, object)
     written = (names[history[row]] for row in range(len(history)))
-    return Recommender(run_dir / run_directory.SERVABLE).lists(written, examples.ids, item_ids)
+    return Recommender(run_dir / run_directory.SERVABLE, used).lists(written, examples.ids, item_ids)
 
 
 def neighbours(scorer: keras.Model, counts: np.ndarray) -> list[tuple[int, np.ndarray]]:

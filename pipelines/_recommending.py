@@ -16,7 +16,7 @@ import numpy as np
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits, named
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _next_item, _ranking
+from kerasuite.pipelines import _next_item, _ranking, _running
 from kerasuite.pipelines._answers import Answered, Answers, Asked
 from kerasuite.pipelines._next_item import training_parts
 from kerasuite.pipelines._ranking import finish
@@ -41,7 +41,7 @@ def predict(asked: Asked) -> Answers:
     devices.import_tensorflow()
     from kerasuite.serving.recommender import Recommender
 
-    recommender = Recommender(asked.run_dir / run_directory.SERVABLE)
+    recommender = Recommender(asked.run_dir / run_directory.SERVABLE, devices.local())
     log = _next_item.read_to_predict(asked) if asked.files else None
     every = chain(_written(asked.histories), _logged(log) if log else ())
 
@@ -99,10 +99,10 @@ def evaluate(
     log = _next_item.read_log(data, asdict(settings))
     examples, notes = histories.last_items(log)
     warnings = [*interactions.skipped_sentence(log), *_trained_on(splits.train, examples)]
-    _next_item.say([*log.notes, *notes], warnings)
+    _running.say([*log.notes, *notes], warnings)
     in_catalogue = _in_catalogue(examples, splits.train.class_names)
     counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
-    served = _ranking.served_lists(run_dir, examples, splits.train.class_names)
+    served = _ranking.served_lists(run_dir, examples, splits.train.class_names, devices.local())
     known = _ranking.items(settings, splits.train.class_names)
     if known:
         known = known._replace(titles=np.append(known.titles, ""), groups=np.append(known.groups, ""))

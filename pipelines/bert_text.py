@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _classification, _texts
+from kerasuite.pipelines import _classification, _running, _texts
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._text_tuning import TextTuning
 from kerasuite.pipelines._texts import predict
@@ -254,7 +254,7 @@ def finish(
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
-    return _classification.run(config, run_dir, load, train, finish)
+    return _running.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -5,17 +5,16 @@ kerasuite run lstm_recommender --data interactions.csv
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from kerasuite import __version__, config, devices, run_directory, workers
+from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _likes, _next_item, _ranking, _recommending
+from kerasuite.pipelines import _likes, _next_item, _ranking, _recommending, _running
 from kerasuite.pipelines._answers import Answers, Asked
 from kerasuite.ranges import Count, NonNegative, Positive, Share, at_least
 
@@ -178,18 +177,7 @@ def finish(
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
-    began = time.monotonic()
-    devices.strategy(config.devices)  # logical devices have to be set up before anything else touches TensorFlow
-    splits = load(config)
-    _next_item.say(splits.notes, splits.warnings)
-    run_directory.require_same(run_dir, "data", splits.fingerprint())
-    workers.require_alike({"kerasuite": __version__, "data": splits.fingerprint()} | config.of_all_workers)
-    loaded = time.monotonic()
-    fitted = train(config, splits.train, splits.validation, run_dir)
-    if not workers.go_on_alone():
-        return {}
-    seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
-    return finish(config, fitted, splits, run_dir, seconds)
+    return _running.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:

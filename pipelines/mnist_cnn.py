@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kerasuite import config, devices, progress, run_directory
 from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _classification, _images
+from kerasuite.pipelines import _classification, _images, _running
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._images import predict
 from kerasuite.ranges import Count, NonNegative, Positive, Share
@@ -212,7 +212,7 @@ def finish(
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
-    return _classification.run(config, run_dir, load, train, finish)
+    return _running.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from kerasuite import config, devices, progress, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _classification, _fine_tuning, _images
+from kerasuite.pipelines import _classification, _fine_tuning, _images, _running
 from kerasuite.pipelines._classification import Task
 from kerasuite.pipelines._fine_tuning import preparation
 from kerasuite.pipelines._images import predict
@@ -275,7 +275,7 @@ def sections(
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
     backbone(config)  # what cannot be had is told before all photos are looked at
-    return _classification.run(config, run_dir, load, train, finish)
+    return _running.run(config, run_dir, load, train, finish)
 
 
 def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import statistics
@@ -99,23 +100,30 @@ def go_on(run_dir: Path, name: str, settings: config.Settings, leader: Path | No
 
     Args:
         leader: the run directory of the worker that leads, if this is another.
+
+    Raises:
+        InputError: another process has the run.
     """
-    devices.import_tensorflow()
-    module = cli.pipeline(name)
-    if settings.seeds == 1:
-        module.run(settings, run_dir)
-        return
+    with contextlib.nullcontext() if workers.place().rank > 0 else run_directory.locked(run_dir):
+        devices.import_tensorflow()
+        if settings.seeds == 1:
+            cli.pipeline(name).run(settings, run_dir)
+        else:
+            _each_seed(run_dir, name, settings, leader or run_dir)
+
+
+def _each_seed(run_dir: Path, name: str, settings: config.Settings, leader: Path) -> None:
     children = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         child = run_dir / f"seed_{seed}"
         children.append(child)
-        if run_directory.is_finished((leader or run_dir) / child.name):
+        if run_directory.is_finished(leader / child.name):
             continue
         print(f"Seed {seed} ({len(children)} of {settings.seeds})", flush=True)
         one = dataclasses.replace(settings, seed=seed, seeds=1, output=None)
         child.mkdir(exist_ok=True)
         write_settings(child, name, one)
-        module.run(one, child)
+        cli.pipeline(name).run(one, child)
     if workers.place().rank > 0:
         return
     summary = summarise(children)

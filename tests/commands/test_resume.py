@@ -124,6 +124,46 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path, refused, content):
     assert str(tmp_path / "config.json") in refused("resume", tmp_path)
 
 
+# What a run is resumed with
+
+
+def test_settings_that_are_those_of_the_run_are_taken(finished, call, capsys):
+    assert call("resume", finished, "--epochs", 8, "--model", "mlp") == 0
+    assert "finished; nothing to do" in capsys.readouterr().out
+
+
+def test_other_settings_than_those_of_the_run_are_refused_with_what_differs(full_disk, refused):
+    said = refused("resume", full_disk[0], "--epochs", 5, "--model", "cnn", "--patience", 5)
+    assert "--epochs is 2, not 5; --model is mlp, not cnn" in said
+    assert "patience" not in said
+
+
+def test_settings_that_were_changed_in_the_run_directory_are_refused_with_what_differs(full_disk, refused, tmp_path):
+    shutil.copytree(full_disk[0], tmp_path / "run")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config["settings"] |= {"epochs": 9, "devices": "cpu:2"}
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    said = refused("resume", tmp_path / "run")
+    assert "--epochs was 2, is 9" in said
+    assert "--devices was 'auto', is 'cpu:2'" in said
+    assert "number of devices was 1, is 2" in said
+
+
+def test_a_run_of_another_version_is_refused_with_the_versions(full_disk, refused, tmp_path):
+    shutil.copytree(full_disk[0], tmp_path / "run")
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    environment["started with"] |= {"kerasuite": "0.0.1", "tensorflow": "2.20.0"}
+    (tmp_path / "run" / "environment.json").write_text(json.dumps(environment))
+    said = refused("resume", tmp_path / "run")
+    assert "kerasuite was '0.0.1', is '0.1.0'" in said
+    assert "tensorflow was '2.20.0'" in said
+
+
+def test_a_run_that_another_process_has_is_refused(full_disk, refused):
+    with run_directory.locked(full_disk[0]):
+        assert "is under way in another process" in refused("resume", full_disk[0])
+
+
 # A full disk
 
 
@@ -170,6 +210,36 @@ def test_the_full_disk_is_named_and_how_to_go_on(full_disk, call, tmp_path, monk
     assert "The disk is full" in said
     assert "kerasuite resume" in said
     assert "Traceback" not in said
+
+
+def test_a_disk_that_is_full_during_training_does_not_end_it(tmp_path, data, call, quick, monkeypatch, capsys):
+    # The history finds no room until the last epoch is done.
+    from kerasuite.training import loop
+
+    end, trained = loop.Loop.train, []
+
+    def train(self, *arguments):
+        end(self, *arguments)
+        monkeypatch.undo()
+        trained.append(self.step)
+
+    monkeypatch.setattr(run_directory, "open", full_at("history.csv"), raising=False)
+    monkeypatch.setattr(loop.Loop, "train", train)
+    assert call("run", "mnist_cnn", "--data", data, "--output", tmp_path / "run", *quick) == 0
+    assert "history.csv is not up to date" in capsys.readouterr().err
+    assert len(kerasuite.load(tmp_path / "run").history) == 2
+    assert trained
+
+
+def test_a_history_that_finds_no_room_in_the_end_ends_the_run_with_its_checkpoints(
+    tmp_path, data, call, quick, monkeypatch, capsys
+):
+    monkeypatch.setattr(run_directory, "open", full_at("history.csv"), raising=False)
+    assert call("run", "mnist_cnn", "--data", data, "--output", tmp_path / "run", *quick) == 1
+    assert "The disk is full" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert call("resume", tmp_path / "run") == 0
+    assert len(kerasuite.load(tmp_path / "run").history) == 2
 
 
 def test_a_disk_that_fills_up_while_tensorflow_writes_is_named_too(full_disk, call, tmp_path, monkeypatch, capsys):

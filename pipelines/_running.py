@@ -1,0 +1,67 @@
+"""What every run does: load, train, finish; and what must stay the same when it is resumed, and on all its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasuite import config, devices, run_directory, workers
+from kerasuite.contracts import Splits
+
+if TYPE_CHECKING:
+    from kerasuite.training.fit import Fitted
+
+
+def run(
+    config: config.Settings,
+    run_dir: Path,
+    load: Callable[..., Splits],
+    train: Callable[..., Fitted],
+    finish: Callable[..., dict[str, Any]],
+) -> dict[str, Any]:
+    """Load, train, finish; of several workers the first alone finishes.
+
+    Raises:
+        InputError: the run was started with other data, settings or versions, or another worker has them.
+    """
+    began = time.monotonic()
+    # Logical devices have to be set up before anything else touches TensorFlow.
+    strategy = devices.strategy(config.devices)
+    splits = load(config)
+    say(splits.notes, splits.warnings)
+    data, settings = splits.fingerprint(), devices.versions() | config.of_all_workers
+    workers.require_alike({"data": data} | settings)
+    run_directory.require_same(run_dir, "data", data)
+    run_directory.require_same_settings(run_dir, settings | {"number of devices": strategy.num_replicas_in_sync})
+    loaded = time.monotonic()
+    with _files_unchanged(splits):
+        fitted = train(config, splits.train, splits.validation, run_dir)
+        if not workers.go_on_alone():
+            return {}
+        seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
+        return finish(config, fitted, splits, run_dir, seconds)
+
+
+@contextlib.contextmanager
+def _files_unchanged(splits: Splits) -> Iterator[None]:
+    """Name the file, where something fails because one was changed or taken away meanwhile."""
+    import tensorflow as tf
+
+    from kerasuite.data.features import PhotoFiles
+
+    try:
+        yield
+    except (tf.errors.OpError, OSError):
+        for part in (splits.train, splits.validation, splits.test):
+            PhotoFiles().refuse_changed(part)
+        raise
+
+
+def say(notes: Sequence[str], warnings: Sequence[str]) -> None:
+    """Print what was noticed in loading."""
+    for sentence in (*notes, *(f"Warning: {sentence}" for sentence in warnings)):
+        print(sentence, file=sys.stderr)
