@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,9 +65,14 @@ def killed_once(kind: str, run_dir: Path, moment: float) -> str:
     process = subprocess.Popen(command(kind, run_dir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(moment)
     where = stage(run_dir)
+    if process.poll() is not None:
+        # It was over already: that is no kill.
+        shutil.rmtree(run_dir)
+        return killed_once(kind, run_dir, 0.7 * moment)
     if kind == "two workers":
-        if workers := workers_of(run_dir):
-            os.kill(random.Random(moment).choice(workers), signal.SIGKILL)
+        while not (workers := workers_of(run_dir)):
+            time.sleep(0.1)
+        os.kill(random.Random(moment).choice(workers), signal.SIGKILL)
         if process.wait():
             raise RuntimeError(f"{run_dir}: launch ended with status {process.returncode}")
         return where
@@ -124,7 +130,7 @@ def kills(given) -> None:
             begun = time.monotonic()
             finish(command(kind, whole))
             # Two at a time take longer than one alone.
-            seconds = 1.5 * (time.monotonic() - begun)
+            seconds = 1.7 * (time.monotonic() - begun)
             runs = [(Path(folder, f"{kind} {k}"), rng.uniform(0, seconds)) for k in range(number)]
             with ThreadPoolExecutor(2) as pool:
                 where = Counter(pool.map(lambda run: killed_once(kind, *run), runs))  # noqa: B023

@@ -42,6 +42,9 @@ class Settings:
     """Share of all rows held out for the test where the data bring none."""
     devices: str = "auto"
     """auto (all GPUs, else the CPU), gpu:0,1 or cpu:2 (so many logical devices)."""
+    all_reduce: Literal["auto", "nccl", "hierarchical", "ring"] = "auto"
+    """How gradients are summed over devices; auto as tf.distribute chooses, hierarchical in one process, ring over
+    several."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Arithmetic of training; auto measures the model's own steps. Evaluation is always in float32."""
     checkpoint_seconds: NonNegative = 30.0
@@ -56,7 +59,17 @@ class Settings:
     # Of a sweep: settings that say which rows there are, and where and how often things are run, which all its trials
     # share; and settings that change the loss, so that losses cannot be compared.
     shared = frozenset(
-        {"data", "output", "seed", "seeds", "devices", "precision", "validation_fraction", "test_fraction"}
+        {
+            "data",
+            "output",
+            "seed",
+            "seeds",
+            "devices",
+            "all_reduce",
+            "precision",
+            "validation_fraction",
+            "test_fraction",
+        }
     )
     loss_by = frozenset()
     # Those that say how large a batch is.

@@ -51,11 +51,16 @@ def import_tensorflow(*, look: bool = True) -> None:
             os.close(kept)
 
 
-def strategy(devices: str) -> tf.distribute.Strategy:
+def strategy(devices: str, all_reduce: str = "auto") -> tf.distribute.Strategy:
     """The strategy for a setting such as `auto`, `gpu:0,1` or `cpu:2`, over all workers where there are several.
 
+    Args:
+        all_reduce: how gradients are summed: `auto` as tf.distribute chooses, `nccl`; `hierarchical` in one process;
+            `ring` over several.
+
     Raises:
-        InputError: a device that does not exist (those that do are named), or a setting of another form.
+        InputError: a device that does not exist (those that do are named), a setting of another form, or a way to sum
+            that these devices do not have.
         EnvironmentFault: of several workers, this one cannot start its server.
     """
     import tensorflow as tf
@@ -77,7 +82,25 @@ def strategy(devices: str) -> tf.distribute.Strategy:
         _show_only([])
         if is_alone:
             _split_cpu(len(numbers))
-    return _strategy_of(local(devices)) if is_alone else workers.strategy()
+    _refuse_all_reduce(all_reduce, kind, numbers, is_alone)
+    # What asks for logical devices starts TensorFlow, which of several workers has to know all others before.
+    return _strategy_of(local(devices), all_reduce) if is_alone else workers.strategy(all_reduce)
+
+
+def _refuse_all_reduce(all_reduce: str, kind: str, numbers: Sequence[int], is_alone: bool) -> None:
+    import tensorflow as tf
+
+    if kind == "auto":
+        numbers = range(len(tf.config.list_physical_devices("GPU")))
+        kind = "gpu" if numbers else "cpu"
+    share = len(numbers) > 1 or not is_alone
+    fits = {"auto": True, "nccl": share and kind == "gpu", "hierarchical": share and is_alone, "ring": not is_alone}
+    if not fits[all_reduce]:
+        raise InputError(
+            f"--all-reduce {all_reduce} is not for {max(len(numbers), 1)} {kind.upper()} in each of "
+            f"{workers.place().count} processes: nccl is of GPUs, hierarchical of several devices in one process, ring "
+            "of several processes. auto leaves it to tf.distribute."
+        )
 
 
 def local(devices: str = "auto") -> list[str]:
@@ -132,20 +155,21 @@ def refuse_too_few(used: tf.distribute.Strategy, num_rows: int, batch_size: int 
         raise InputError(f"--batch-size {batch_size} is less than the {number} devices that share a batch.")
 
 
-def _strategy_of(names: list[str]) -> tf.distribute.Strategy:
+def _strategy_of(names: list[str], all_reduce: str) -> tf.distribute.Strategy:
     import tensorflow as tf
 
     if len(names) > 1:
-        return _mirrored(*names)
+        return _mirrored(all_reduce, *names)
     return tf.distribute.OneDeviceStrategy(names[0]) if names else tf.distribute.get_strategy()
 
 
 @functools.cache
-def _mirrored(*names: str) -> tf.distribute.Strategy:
+def _mirrored(all_reduce: str, *names: str) -> tf.distribute.Strategy:
     """One strategy a process: two over the same devices would number their collectives alike, and meet."""
     import tensorflow as tf
 
-    return tf.distribute.MirroredStrategy(names)
+    ways = {"nccl": tf.distribute.NcclAllReduce, "hierarchical": tf.distribute.HierarchicalCopyAllReduce}
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=ways[all_reduce]() if all_reduce in ways else None)
 
 
 def _split_cpu(number: int) -> None:

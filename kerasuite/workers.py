@@ -167,8 +167,11 @@ class _State:
     is_training = False
 
 
-def strategy() -> tf.distribute.Strategy:
+def strategy(all_reduce: str = "auto") -> tf.distribute.Strategy:
     """The strategy over all workers; waits until they have come.
+
+    Args:
+        all_reduce: `auto`, `nccl` or `ring`.
 
     Raises:
         EnvironmentFault: this worker's port is in use.
@@ -178,7 +181,8 @@ def strategy() -> tf.distribute.Strategy:
     if _State.team is None:
         with _waiting_for_others():
             try:
-                made = tf.distribute.MultiWorkerMirroredStrategy(_slurm())
+                options = tf.distribute.experimental.CommunicationOptions(implementation=all_reduce.upper())
+                made = tf.distribute.MultiWorkerMirroredStrategy(_slurm(), options)
             except (tf.errors.UnknownError, tf.errors.UnavailableError) as error:
                 raise EnvironmentFault(
                     f"This worker cannot start its server at the address that {TF_CONFIG} gives it: is the port in "

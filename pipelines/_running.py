@@ -30,7 +30,7 @@ def run(
     """
     began = time.monotonic()
     # Logical devices have to be set up before anything else touches TensorFlow.
-    strategy = devices.strategy(config.devices)
+    strategy = devices.strategy(config.devices, config.all_reduce)
     splits = load(config)
     say(splits.notes, splits.warnings)
     data, settings = splits.fingerprint(), devices.versions() | config.of_all_workers

@@ -200,7 +200,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
 
     from kerasuite.data import text
 
-    strategy = devices.strategy(config.devices)
+    strategy = devices.strategy(config.devices, config.all_reduce)
     devices.refuse_too_few(strategy, len(train), config.batch_size if config.layers_tuned == 0 else None)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)

@@ -161,7 +161,7 @@ def load(config: Config) -> Splits:
 
 def train(config: Config, train: Examples, validation: Examples, run_dir: Path) -> Fitted:
     """Fit the model; goes on from the run directory's checkpoint if there is one."""
-    strategy = devices.strategy(config.devices)
+    strategy = devices.strategy(config.devices, config.all_reduce)
     devices.refuse_too_few(strategy, len(train))
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     parts = _how(config).training_parts(config, train, validation, strategy.num_replicas_in_sync)

@@ -193,7 +193,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     """Train the head, then what is unfrozen; goes on from the run directory's checkpoints if there are any."""
     import keras
 
-    strategy = devices.strategy(config.devices)
+    strategy = devices.strategy(config.devices, config.all_reduce)
     devices.refuse_too_few(strategy, len(train), config.batch_size)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)
@@ -274,6 +274,7 @@ def sections(
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
+    devices.strategy(config.devices, config.all_reduce)  # before anything else touches TensorFlow
     backbone(config)  # what cannot be had is told before all photos are looked at
     return _running.run(config, run_dir, load, train, finish)
 

@@ -26,6 +26,19 @@ def test_a_setting_gives_as_many_replicas_as_it_names(setting, kind, replicas):
     assert strategy.num_replicas_in_sync == replicas
 
 
+def test_gradients_are_summed_as_was_asked():
+    asked = devices.strategy("cpu:2", "hierarchical")
+    assert isinstance(asked.extended._cross_device_ops, tf.distribute.HierarchicalCopyAllReduce)
+    total = asked.reduce(tf.distribute.ReduceOp.SUM, asked.run(lambda: tf.constant(2.0)), axis=None)
+    assert float(total) == 4.0
+
+
+@pytest.mark.parametrize(("setting", "way"), [("cpu:2", "nccl"), ("cpu:2", "ring"), ("cpu", "hierarchical")])
+def test_a_way_to_sum_that_the_devices_do_not_have_is_refused(setting, way):
+    with pytest.raises(InputError, match=rf"--all-reduce {way} is not for [12] CPU in each of 1 processes"):
+        devices.strategy(setting, way)
+
+
 def test_the_same_devices_are_one_strategy_in_a_process():
     # Two over the same devices number their collective operations alike, and so mix them up.
     assert devices.strategy("cpu:2") is devices.strategy("cpu:2")
