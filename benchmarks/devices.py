@@ -24,42 +24,41 @@ from parts import apart, header, main, row
 
 from kerasuite import devices
 
-COMMON = ["--precision", "float32", "--patience", "50", "--checkpoint-seconds", "1000"]
+COMMON = "--precision float32 --patience 50 --checkpoint-seconds 1000 --dropout 0"
 PIPELINES = {
-    "mnist_cnn": ["--sample", "--model", "cnn", "--batch-norm", "--dropout", "0", "--epochs", "6"],
-    "resnet_transfer": ["--sample", "--unfreeze", "all", "--head-epochs", "1", "--epochs", "3", "--dropout", "0"],
-    "bert_text": ["--sample", "--encoder", "transformer", "--tuning", "full", "--epochs", "4", "--dropout", "0"],
-    "lstm_recommender": ["--sample", "--epochs", "4", "--dropout", "0"],
+    "mnist_cnn": "--sample --model cnn --batch-norm --epochs 4 --learning-rate 1e-3",
+    "resnet_transfer": "--sample --unfreeze all --head-epochs 1 --epochs 3",
+    "bert_text": "--sample --encoder transformer --tuning full --epochs 4",
+    "lstm_recommender": "--sample --epochs 4",
 }
 WAYS = {"one device": ["run"], "two devices": ["run"], "two processes": ["launch", "--", "run"]}
 REPEATS = 7
 
 
-def trained(pipeline: str, way: str, folder: Path) -> tuple[list[float], float]:
-    """The losses of training and validation, epoch by epoch, and the seconds of an epoch, its tracing left out."""
+def trained(pipeline: str, way: str, folder: Path) -> tuple[list[tuple[float, float]], float]:
+    """The losses of training and validation of each epoch, and the seconds of an epoch, its tracing left out."""
     output = folder / f"{pipeline} {way}"
-    words = [sys.executable, "-m", "kerasuite", *WAYS[way], pipeline, *PIPELINES[pipeline], *COMMON]
-    words += ["--output", str(output), *(["--devices", "cpu:2"] if way == "two devices" else [])]
+    words = [sys.executable, "-m", "kerasuite", *WAYS[way], pipeline, *PIPELINES[pipeline].split()]
+    words += [*COMMON.split(), "--output", str(output), *(["--devices", "cpu:2"] if way == "two devices" else [])]
     words += ["--cache", str(folder / "cache")] if pipeline in ("resnet_transfer", "bert_text") else []
     said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
     seconds = [float(found) for found in re.findall(r"poch \d+/\d+  ([\d.]+) s", said)]
     table = np.genfromtxt(output / "history.csv", delimiter=",", names=True)
-    return [*table["loss"], *table["val_loss"]], statistics.median(seconds[1:])
+    return [*zip(table["loss"], table["val_loss"])], statistics.median(seconds[1:])
 
 
 def losses(pipeline: str) -> None:
     """The three ways side by side."""
-    header(
-        f"{pipeline}, sample", "last loss", "last val_loss", "largest difference from one device", "seconds an epoch"
-    )
+    names = ("last loss", "last val_loss", "differ in the first epoch by", "in any by at most", "seconds an epoch")
+    header(f"{pipeline}, sample", *names)
     with tempfile.TemporaryDirectory() as folder:
         first = None
         for way in WAYS:
             found, seconds = trained(pipeline, way, Path(folder))
             first = first or found
-            apart = max(abs(a - b) for a, b in zip(first, found))
-            half = len(found) // 2
-            row(way, f"{found[half - 1]:.7f}", f"{found[-1]:.7f}", f"{apart:.1e}", f"{seconds:.2f}")
+            differ = [max(abs(a - b) for a, b in zip(*epoch)) for epoch in zip(first, found)]
+            cells = [f"{each:.7f}" for each in found[-1]] + [f"{differ[0]:.0e}", f"{max(differ):.0e}"]
+            row(way, *cells, f"{seconds:.2f}")
 
 
 def step_times(kind: str, setting: str) -> dict:
