@@ -65,18 +65,19 @@ def step_times(kind: str, setting: str) -> dict:
     """Seconds of a step on batches of one size, and the megabytes of the gradients; rows are all alike."""
     import tensorflow as tf
 
-    from kerasuite.training import losses, optimizers
+    from kerasuite.training import losses
     from kerasuite.training.steps import Steps
 
     strategy = devices.strategy(setting)
-    build, x, classes = STEPS[kind]()
+    build, x, classes, groups_of = STEPS[kind]()
     loss = losses.cross_entropy() if classes else (lambda y, outputs: outputs[:, 0])
     y = np.arange(len(x), dtype=np.int32) % max(classes, 1)
     with strategy.scope():
         model = build()
-        optimizer = optimizers.optimizer("adamw", 1e-4, weight_decay=0.01)
-        optimizer.build(model.trainable_variables)
-        steps = Steps(model, [(optimizer, model.trainable_variables)], loss, {}, strategy)
+        groups = groups_of(model)
+        for optimizer, variables in groups:
+            optimizer.build(variables)
+        steps = Steps(model, groups, loss, {}, strategy)
         batch = tf.data.Dataset.from_tensors((x, y, np.ones(len(x), np.float32))).repeat()
         iterator = iter(steps.distribute(batch))
         steps.train(iterator, 1)
@@ -89,10 +90,16 @@ def step_times(kind: str, setting: str) -> dict:
     return {"seconds": statistics.median(took), "mb": mb, "rows": len(x)}
 
 
+def _adamw(model):
+    from kerasuite.training import optimizers
+
+    return [(optimizers.optimizer("adamw", 1e-4, weight_decay=0.01), model.trainable_variables)]
+
+
 def _cnn():
     from kerasuite.models import cnn
 
-    return lambda: cnn.build((28, 28), 1, 10), np.zeros((256, 28, 28, 1), np.float32), 10
+    return lambda: cnn.build((28, 28), 1, 10), np.zeros((256, 28, 28, 1), np.float32), 10, _adamw
 
 
 def _photos():
@@ -102,7 +109,7 @@ def _photos():
     build = lambda: transfer.joined(  # noqa: E731
         [transfer.copied(body, frozen_statistics=True)], transfer.head(2048, 6, dropout=0.0)
     )
-    return build, np.zeros((32, 224, 224, 3), np.float32), 6
+    return build, np.zeros((32, 224, 224, 3), np.float32), 6, _adamw
 
 
 def _texts():
@@ -110,16 +117,19 @@ def _texts():
 
     body = encoders.load("minilm").model
     build = lambda: transfer.joined([encoders.copied(body)], transfer.head(384, 2, dropout=0.0))  # noqa: E731
-    return build, np.ones((128, 16), np.int32), 2
+    return build, np.ones((128, 16), np.int32), 2, _adamw
 
 
 def _histories():
     from kerasuite.models import next_item, recommender
+    from kerasuite.pipelines import _next_item, lstm_recommender
 
     def build():
         return next_item.trainer(recommender.encoder("lstm", 54_542, dim=64), num_negatives=4096)
 
-    return build, np.random.default_rng(0).integers(1, 54_542, (128, 16), np.int32), 0
+    config = lstm_recommender.Config(data=("made",))
+    histories = np.random.default_rng(0).integers(1, 54_542, (128, 16), np.int32)
+    return build, histories, 0, lambda model: _next_item.groups(config, model, 1000)
 
 
 STEPS = {

@@ -112,7 +112,7 @@ def ours(data: str, settings: str, precision: str) -> dict:
     parts = _next_item.training_parts(config, splits.train, splits.validation, 1)
     with devices.precision(precision):
         model = parts.build()
-        groups = _next_item.groups(config, config.learning_rate, model)
+        groups = _next_item.groups(config, model, 2 * parts.plan.steps_per_epoch)
         for optimizer, variables in groups:
             optimizer.build(variables)
         steps = Steps(model, groups, _next_item.loss, {}, tf.distribute.get_strategy())

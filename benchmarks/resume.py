@@ -10,6 +10,7 @@ included, and then resumed. Of a hundred kills ten are of runs on two devices, a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -27,23 +28,10 @@ from parts import apart, header, main, row
 
 from kerasuite import run_directory
 
-SETTINGS = [
-    "--data",
-    "digits",
-    "--model",
-    "cnn",
-    "--batch-norm",
-    "--dropout",
-    "0.3",
-    "--epochs",
-    "12",
-    "--patience",
-    "3",
-]
-SETTINGS += ["--rotation", "10", "--shift", "0.1", "--precision", "float32", "--batch-size", "64"]
-SETTINGS += ["--checkpoint-seconds", "0.2"]
+SETTINGS = "--data digits --model cnn --batch-norm --dropout 0.3 --rotation 10 --shift 0.1 --batch-size 64 --epochs 8"
+SETTINGS += " --patience 3 --precision float32 --checkpoint-seconds 0.2"
 KERASUITE = [sys.executable, "-m", "kerasuite"]
-RUN = ["run", "mnist_cnn", *SETTINGS, "--output"]
+RUN = ["run", "mnist_cnn", *SETTINGS.split(), "--output"]
 # Name: the flags of the run, and of `launch` before it.
 KINDS = {"one device": ([], []), "two devices": (["--devices", "cpu:2"], []), "two workers": ([], ["launch", "--"])}
 FILES = (run_directory.HISTORY, run_directory.PREDICTIONS)
@@ -63,12 +51,12 @@ def finish(words: list[str]) -> None:
 def killed_once(kind: str, run_dir: Path, moment: float) -> str:
     """Kill a run, or a worker of it, at a moment, and see it to its end; where it stood then."""
     process = subprocess.Popen(command(kind, run_dir), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(moment)
-    where = stage(run_dir)
-    if process.poll() is not None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(moment)
         # It was over already: that is no kill.
         shutil.rmtree(run_dir)
         return killed_once(kind, run_dir, 0.7 * moment)
+    where = stage(run_dir)
     if kind == "two workers":
         while not (workers := workers_of(run_dir)):
             time.sleep(0.1)
@@ -130,7 +118,7 @@ def kills(given) -> None:
             begun = time.monotonic()
             finish(command(kind, whole))
             # Two at a time take longer than one alone.
-            seconds = 1.7 * (time.monotonic() - begun)
+            seconds = 1.5 * (time.monotonic() - begun)
             runs = [(Path(folder, f"{kind} {k}"), rng.uniform(0, seconds)) for k in range(number)]
             with ThreadPoolExecutor(2) as pool:
                 where = Counter(pool.map(lambda run: killed_once(kind, *run), runs))  # noqa: B023
@@ -156,7 +144,7 @@ def timed(data: str, model: str, epochs: str) -> dict:
         return done
 
     checkpoint.save = timed_save
-    settings = {"data": data, "model": model, "epochs": int(epochs), "precision": "bfloat16"}
+    settings = {"data": data, "model": model, "epochs": int(epochs)}
     with finished("mnist_cnn", **settings) as run_dir:
         train = run_directory.read_json(run_dir / run_directory.METRICS)["seconds"]["train"]
     return {"train": train, "number": len(spent), "seconds": sum(spent)}
