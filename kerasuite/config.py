@@ -54,7 +54,8 @@ class Settings:
     clip_norm: Positive | None = None
     """A gradient whose norm, over all weights, is greater is made this long; not if not given."""
     minutes: Positive | None = None
-    """Train for so long at most: of the epochs only what fits, by measured time, and the learning rate ends with it."""
+    """Minutes of training: of the epochs only what fits, by measured time, and the learning rate ends with it. Reading
+    data and passing rows through what is frozen are not counted, but between stages."""
 
     # Of a sweep: settings that say which rows there are, and where and how often things are run, which all its trials
     # share; and settings that change the loss, so that losses cannot be compared.

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,8 @@ def locked(run_dir: Path) -> Iterator[None]:
             raise InputError(
                 f"The run in {run_dir} is under way in another process. Wait for its end, or stop it first."
             ) from None
+        except OSError as error:
+            print(f"Warning: {run_dir} cannot be locked ({error.strerror}); start no other run in it.", file=sys.stderr)
         yield
 
 

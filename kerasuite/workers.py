@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # Environment variables: a file to touch whenever something was done, and how long to wait for the others to come.
 PROGRESS, WAIT = "KERASUITE_PROGRESS", "KERASUITE_WAIT_SECONDS"
 WAIT_SECONDS = 600.0
-TF_CONFIG = "TF_CONFIG"
+TF_CONFIG, SLURM_TASKS = "TF_CONFIG", "SLURM_STEP_NUM_TASKS"
 EXPECTED = 'expected {"cluster": {"worker": ["host0:port", "host1:port"]}, "task": {"type": "worker", "index": 0}}'
 # Bytes of a message at a time: each goes as a float.
 CHUNK = 2**24
@@ -50,8 +51,14 @@ def place() -> Place:
     text = os.environ.get(TF_CONFIG)
     if text:
         return _from_tf_config(text)
-    count = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+    count = int(os.environ.get(SLURM_TASKS, 1))
     return Place(int(os.environ["SLURM_PROCID"]), count) if count > 1 else Place(0, 1)
+
+
+def work_alone() -> None:
+    """Forget that there are other workers, for what each process does by itself."""
+    for name in (TF_CONFIG, SLURM_TASKS):
+        os.environ.pop(name, None)
 
 
 def _from_tf_config(text: str) -> Place:
@@ -179,35 +186,42 @@ def strategy(all_reduce: str = "auto") -> tf.distribute.Strategy:
     import tensorflow as tf
 
     if _State.team is None:
+        if not os.environ.get(TF_CONFIG):
+            os.environ[TF_CONFIG] = _of_slurm()
         with _waiting_for_others():
             try:
                 options = tf.distribute.experimental.CommunicationOptions(implementation=all_reduce.upper())
-                made = tf.distribute.MultiWorkerMirroredStrategy(_slurm(), options)
+                made = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
             except (tf.errors.UnknownError, tf.errors.UnavailableError) as error:
                 raise EnvironmentFault(
-                    f"This worker cannot start its server at the address that {TF_CONFIG} gives it: is the port in "
-                    f"use? ({error.message.splitlines()[0]})"
+                    f"This worker cannot start its server at the address that {TF_CONFIG} or Slurm gives it: is the "
+                    f"port in use? ({error.message.splitlines()[0]})"
                 ) from None
         _State.team = Team(made)
     _State.is_training = True
     return _State.team.strategy
 
 
-def _slurm() -> tf.distribute.cluster_resolver.ClusterResolver | None:
-    """Slurm's own account of the workers, where there is no TF_CONFIG."""
-    import tensorflow as tf
+# The first of the ports that jobs on Slurm may take; which, goes by the job's number, so that jobs on one node differ.
+SLURM_PORTS, SLURM_JOBS = 20_000, 10_000
 
-    if os.environ.get(TF_CONFIG):
-        return None
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    return tf.distribute.cluster_resolver.SlurmClusterResolver(gpus_per_node=gpus, auto_set_gpu=False)
+
+def _of_slurm() -> str:
+    """TF_CONFIG as Slurm's variables say it. Tasks are numbered node by node, as Slurm does it by itself."""
+    from tensorflow.python.distribute.cluster_resolver import slurm_cluster_resolver as slurm
+
+    nodes = slurm.expand_hostlist(os.environ["SLURM_STEP_NODELIST"])
+    counts = slurm.expand_tasks_per_node(os.environ["SLURM_STEP_TASKS_PER_NODE"])
+    first = SLURM_PORTS + int(os.environ.get("SLURM_JOB_ID", 0)) % SLURM_JOBS
+    hosts = [f"{node}:{first + k}" for node, count in zip(nodes, counts, strict=True) for k in range(count)]
+    task = {"type": "worker", "index": int(os.environ["SLURM_PROCID"])}
+    return json.dumps({"cluster": {"worker": hosts}, "task": task})
 
 
 # Says that the others have not come, where a process ends without having written a byte, after its time.
 _WATCH = """
 import sys, time
-begun = time.monotonic()
-if not sys.stdin.buffer.read(1) and time.monotonic() - begun >= float(sys.argv[1]):
+if not sys.stdin.buffer.read(1) and time.monotonic() >= float(sys.argv[1]):
     print(sys.argv[2], file=sys.stderr)
 """
 
@@ -219,12 +233,14 @@ def _waiting_for_others() -> Iterator[None]:
     TensorFlow waits for an hour, and lets neither a thread nor a signal's handler run meanwhile. So another process
     has the last word, and it is C code that ends this one.
     """
-    seconds, mine = float(os.environ.get(WAIT, WAIT_SECONDS)), place()
+    seconds, mine = _wait_seconds(), place()
     message = (
         f"Error: worker {mine.rank} of {mine.count} waited for the others for {seconds:g} s, and not all have come. "
         f"Look whether they run and reach each other; {WAIT} sets how long to wait."
     )
-    watch = subprocess.Popen([sys.executable, "-c", _WATCH, str(seconds), message], stdin=subprocess.PIPE)
+    # All processes of a machine have one monotonic clock.
+    until = str(time.monotonic() + seconds)
+    watch = subprocess.Popen([sys.executable, "-ISc", _WATCH, until, message], stdin=subprocess.PIPE)
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(seconds + 0.5, exit=True, file=nowhere)
@@ -234,6 +250,14 @@ def _waiting_for_others() -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
             signal.signal(signal.SIGINT, interrupt)
             watch.communicate(b"k")
+
+
+def _wait_seconds() -> float:
+    text = os.environ.get(WAIT, str(WAIT_SECONDS))
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{WAIT} is {text!r}; expected seconds.") from None
 
 
 def of_first(make: Callable[[], Any]) -> Any:

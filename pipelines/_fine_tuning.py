@@ -145,6 +145,7 @@ class FineTuning:
     def fit(self, strategy: tf.distribute.Strategy) -> Fitted:
         """Train stage by stage. A stage that does not lower the validation loss leaves the weights as they were."""
         from kerasuite.models import transfer
+        from kerasuite.training import budget
 
         # What cannot be unfrozen is refused before a photo is looked at.
         stages = self.stages()
@@ -160,7 +161,13 @@ class FineTuning:
         for stage in stages:
             earlier, rows = len(fitted.history) if fitted else 0, self.rows(stage)
             minutes = self.minutes_left(stage, began, fitted, is_last=stage is stages[-1])
-            fitted = self.fit_stage(stage, rows, head, strategy, fitted, minutes)
+            try:
+                fitted = self.fit_stage(stage, rows, head, strategy, fitted, minutes)
+            except budget.NoTime as none:
+                if fitted is None:
+                    raise
+                print(f"{none} The weights before it are kept.")
+                break
             reached = min(row["val_loss"] for row in fitted.history[earlier:])
             if reached >= lowest:
                 print(f"Training {stage.name} did not lower the validation loss: the weights before it are kept.")
@@ -226,7 +233,7 @@ class FineTuning:
         arithmetic = run_directory.remember(
             self.run_dir,
             f"precision of {stage.name}",
-            lambda: precision.choose(config.precision, build, training, loss),
+            lambda: precision.choose(config.precision, build, training, loss, strategy.num_replicas_in_sync),
         )
         # What was measured or drawn before, or not drawn after a resume, must not decide what is drawn from here on.
         keras.utils.set_random_seed(config.seed)

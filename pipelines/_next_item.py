@@ -196,7 +196,9 @@ def fit(config: config.Settings, parts: TrainingParts, run_dir: Path, strategy: 
 
     training = batches.starting_at(parts.train, parts.prepare, parts.plan)
     arithmetic = run_directory.remember(
-        run_dir, "precision", lambda: precision.choose(config.precision, parts.build, training, loss)
+        run_dir,
+        "precision",
+        lambda: precision.choose(config.precision, parts.build, training, loss, strategy.num_replicas_in_sync),
     )
     keras.utils.set_random_seed(config.seed)
     return fit.fit(

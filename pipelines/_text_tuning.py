@@ -65,7 +65,7 @@ class TextTuning:
         arithmetic = run_directory.remember(
             self.run_dir,
             "precision",
-            lambda: precision.choose(config.precision, build, training, self.objective()["loss"]),
+            lambda: precision.choose(config.precision, build, training, self.objective()["loss"], replicas),
         )
         fitted = self.fitted(
             build,

@@ -146,7 +146,9 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
         class_weights=batches.class_weights(config.class_weights, train.labels, len(train.class_names)),
     )
     arithmetic = run_directory.remember(
-        run_dir, "precision", lambda: precision.choose(config.precision, build, training, loss)
+        run_dir,
+        "precision",
+        lambda: precision.choose(config.precision, build, training, loss, strategy.num_replicas_in_sync),
     )
 
     def optimizer(model: keras.Model, num_updates: int) -> list[tuple[Any, Sequence[Any]]]:

@@ -65,6 +65,39 @@ def test_a_place_is_slurms_where_there_is_no_tf_config(monkeypatch):
     assert workers.place() == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "counts", "rank", "hosts"),
+    [
+        ("localhost", "2", 1, ["localhost:20042", "localhost:20043"]),
+        ("node[9-10]", "1(x2)", 0, ["node9:20042", "node10:20042"]),
+        ("a,b", "2,1", 2, ["a:20042", "a:20043", "b:20042"]),
+    ],
+)
+def test_slurms_tasks_are_numbered_node_by_node_with_ports_of_their_job(monkeypatch, nodes, counts, rank, hosts):
+    known = {"NODELIST": nodes, "TASKS_PER_NODE": counts}
+    for name, value in known.items():
+        monkeypatch.setenv(f"SLURM_STEP_{name}", value)
+    monkeypatch.setenv("SLURM_JOB_ID", "70042")
+    monkeypatch.setenv("SLURM_PROCID", str(rank))
+    found = json.loads(workers._of_slurm())
+    assert found == {"cluster": {"worker": hosts}, "task": {"type": "worker", "index": rank}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(found))
+    assert workers.place() == (rank, len(hosts))
+
+
+def test_what_works_alone_knows_of_no_others(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config(index=1))
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "4")
+    workers.work_alone()
+    assert workers.place() == (0, 1)
+
+
+def test_a_time_to_wait_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("KERASUITE_WAIT_SECONDS", "soon")
+    with pytest.raises(InputError, match="KERASUITE_WAIT_SECONDS is 'soon'; expected seconds"):
+        workers._wait_seconds()
+
+
 def test_a_team_of_one_says_everything_to_itself():
     team = workers.Team(tf.distribute.get_strategy())
     assert (team.rank, team.count, team.replicas) == (0, 1, 1)
@@ -92,6 +125,12 @@ def begun(command, place, **more):
     )
 
 
+def slurm_place(index):
+    names = {"NUM_TASKS": "2", "NODELIST": "localhost", "TASKS_PER_NODE": "2"}
+    step = {f"SLURM_STEP_{name}": value for name, value in names.items()}
+    return step | {"SLURM_PROCID": str(index), "SLURM_JOB_ID": str(os.getpid())}
+
+
 def place_at(ports, index):
     cluster = {"worker": [f"localhost:{port}" for port in ports]}
     return json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
@@ -99,19 +138,20 @@ def place_at(ports, index):
 
 @pytest.fixture(scope="module")
 def ended(tmp_path_factory):
-    """Of each process its exit status, output and errors: two that meet, one that waits, one whose port is in use."""
+    """Of each process its exit status, output and errors: two that meet by Slurm's words, one that waits for another,
+    and one whose port is in use."""
     folder = tmp_path_factory.mktemp("workers")
     run = ["-m", "kerasuite", "run", "mnist_cnn", "--sample", "--output"]
-    ports = free_ports(4)
+    ports = free_ports(3)
     with socket.socket() as used:
         used.bind(("localhost", 0))
         used.listen()
         port = used.getsockname()[1]
         processes = {
-            "first": begun([Path(__file__).with_name("in_a_team.py")], place_at(ports[:2], 0)),
-            "second": begun([Path(__file__).with_name("in_a_team.py")], place_at(ports[:2], 1)),
-            "alone": begun([*run, folder / "alone"], place_at(ports[2:], 0), KERASUITE_WAIT_SECONDS="3"),
-            "no port": begun([*run, folder / "port"], place_at([port, ports[3]], 0), KERASUITE_WAIT_SECONDS="30"),
+            "first": begun([Path(__file__).with_name("in_a_team.py")], "", **slurm_place(0)),
+            "second": begun([Path(__file__).with_name("in_a_team.py")], "", **slurm_place(1)),
+            "alone": begun([*run, folder / "alone"], place_at(ports[:2], 0), KERASUITE_WAIT_SECONDS="3"),
+            "no port": begun([*run, folder / "port"], place_at([port, ports[2]], 0), KERASUITE_WAIT_SECONDS="30"),
         }
         said = {name: process.communicate(timeout=120) for name, process in processes.items()}
     return {name: (process.returncode, *said[name]) for name, process in processes.items()}

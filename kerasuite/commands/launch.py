@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,13 +19,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kerasuite import cli, config, run_directory, workers
+from kerasuite.commands import sweep
 from kerasuite.errors import EnvironmentFault, InputError
 
+# Which GPUs a process sees.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What each worker runs.
 PROGRAM = (sys.executable, "-m", "kerasuite")
 POLL_SECONDS = 0.1
-# Time for a checkpoint, once asked to stop.
-GRACE_SECONDS = 120.0
+# Time for a checkpoint, once asked to stop; and for the others to refuse what one refused.
+GRACE_SECONDS, REFUSAL_SECONDS = 120.0, 10.0
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -71,7 +75,11 @@ def _parted(args: Sequence[str]) -> tuple[list[str], list[str]]:
 def _checked(command: Sequence[str]) -> tuple[Path, list[str]]:
     """The run directory, and the command with its name; the command's faults are told before anything is started."""
     if len(command) == 2 and command[0] == "resume":
-        return Path(command[1]), [*command]
+        run_dir = Path(command[1])
+        if (run_dir / sweep.SWEEP).is_file():
+            raise InputError(f"{run_dir} is a sweep, which has workers of its own: kerasuite resume {run_dir}")
+        run_directory.read_json(run_dir / run_directory.CONFIG)
+        return run_dir, [*command]
     if len(command) < 2 or command[0] != "run":
         received = shlex.join(command) or "nothing"
         raise InputError(f"launch takes run NAME ... or resume RUN_DIR behind --; received {received}.")
@@ -135,6 +143,7 @@ class Crew:
     """
 
     def __init__(self, folder: Path, command: Sequence[str], number: int):
+        gpus = _gpus(number)
         cluster = {"worker": [f"localhost:{port}" for port in free_ports(number)]}
         self._open = contextlib.ExitStack()
         self.progress = self._open.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115
@@ -146,6 +155,7 @@ class Crew:
             self.logs[rank].seek(0, os.SEEK_END)
             place = {"cluster": cluster, "task": {"type": "worker", "index": rank}}
             own = {workers.TF_CONFIG: json.dumps(place), workers.PROGRESS: self.progress.name, "PYTHONUNBUFFERED": "1"}
+            own |= {VISIBLE: ",".join(gpus[rank::number])} if gpus else {}
             process = subprocess.Popen(
                 [*PROGRAM, *command],
                 stdin=subprocess.DEVNULL,
@@ -182,20 +192,23 @@ class Crew:
                 if None not in states or len(stopped) > 1 or time.monotonic() - asked > GRACE_SECONDS:
                     return End(INTERRUPTED)
             elif any(states):
-                return self._failed(next(rank for rank, state in enumerate(states) if state))
+                return self._failed(next(rank for rank, state in enumerate(states) if state), stopped)
             if (now := self._marks()) != seen:
                 moved, seen = time.monotonic(), now
             if time.monotonic() - moved > stall_seconds:
                 return End(FAILED, 0, f"No worker made progress for {stall_seconds / 60:g} minutes (--stall-minutes).")
 
-    def _failed(self, rank: int) -> End:
+    def _failed(self, rank: int, stopped: Sequence[int]) -> End:
         """The end by a worker that failed, or was stopped."""
         status = self.processes[rank].returncode
+        # Asked to stop before, or after, it could write a checkpoint.
+        status = INTERRUPTED if status == -signal.SIGTERM else status
         if status in (REFUSED, INTERRUPTED):
             # The others are about to end for the same reason.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                for process in self.processes:
-                    process.wait(GRACE_SECONDS)
+            until = time.monotonic() + (REFUSAL_SECONDS if status == REFUSED else GRACE_SECONDS)
+            while None in [process.poll() for process in self.processes] and time.monotonic() < until and not stopped:
+                time.sleep(POLL_SECONDS)
+                self._show()
         how = f"ended with status {status}" if status > 0 else f"was killed by {signal.Signals(-status).name}"
         said = self._last_line(rank) if status > 0 else ""
         return End(status, rank, said if status == REFUSED else f"Worker {rank} {how}.{said and f' It said: {said}'}")
@@ -221,6 +234,27 @@ class Crew:
         sys.stdout.flush()
 
 
+def _gpus(number: int) -> list[str]:
+    """The GPUs of this machine, which so many workers share; none where there are none.
+
+    Raises:
+        InputError: there are fewer than workers.
+    """
+    if VISIBLE in os.environ:
+        found = [name for name in os.environ[VISIBLE].split(",") if name not in ("", "-1")]
+    elif shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        found = subprocess.run(asked, capture_output=True, text=True).stdout.split()
+    else:
+        found = []
+    if 0 < len(found) < number:
+        raise InputError(
+            f"--workers {number}: there are {len(found)} GPUs, and no two workers can have the same. Pass --workers "
+            f"{len(found)}, or set {VISIBLE}=-1 to train on the CPU."
+        )
+    return found
+
+
 def free_ports(number: int) -> list[int]:
     """Ports that nothing listens on."""
     with contextlib.ExitStack() as stack:
@@ -232,9 +266,9 @@ def free_ports(number: int) -> list[int]:
 
 @contextlib.contextmanager
 def _stop_signals() -> Iterator[list[int]]:
-    """A list that gets each Ctrl-C and SIGTERM: the first asks the workers to stop, the second ends them."""
+    """A list that gets each Ctrl-C, SIGTERM and hang-up: the first asks the workers to stop, the second ends them."""
     got: list[int] = []
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     for number in kept:
         signal.signal(number, lambda number, frame: got.append(number))
     try:

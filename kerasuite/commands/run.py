@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from kerasuite import cli, config, devices, run_directory, workers
 from kerasuite.errors import InputError
@@ -24,11 +26,28 @@ def main(args: list[str]) -> int:
     name = args[0]
     module = cli.pipeline(name)
     settings = config.parse(module.Config, module.SAMPLE, args[1:], f"kerasuite run {name}", module.__doc__)
+    # What clusters start again after a stop is the same command.
+    begun = _begun_by_workers(name, settings)
     if workers.place().rank > 0:
-        follow(name, settings)
+        follow(name, settings, begun)
+    elif begun:
+        go_on(begun, name, settings)
+        print(begun)
     else:
         print(start(name, settings))
     return 0
+
+
+def _begun_by_workers(name: str, settings: config.Settings) -> Path | None:
+    """The run directory that --output names, where several workers began this very run in it and did not finish."""
+    path = Path(settings.output or "")
+    if workers.place().count == 1 or not (path / run_directory.CONFIG).is_file() or run_directory.is_finished(path):
+        return None
+    record = run_directory.read_json(path / run_directory.CONFIG)
+    if record != json.loads(json.dumps(_record(name, settings))):
+        return None
+    print(f"Going on with the run in {path}.", file=sys.stderr)
+    return path
 
 
 def script(path: str) -> None:
@@ -87,12 +106,15 @@ def begin(name: str, settings: config.Settings) -> Path:
 
 def write_settings(run_dir: Path, name: str, settings: config.Settings) -> None:
     """Write config.json, the first file of a run."""
-    record = {
+    run_directory.write_json(run_dir / run_directory.CONFIG, _record(name, settings))
+
+
+def _record(name: str, settings: config.Settings) -> dict[str, Any]:
+    return {
         "pipeline": name,
         "command": config.command(name, settings),
         "settings": dataclasses.asdict(settings),
     }
-    run_directory.write_json(run_dir / run_directory.CONFIG, record)
 
 
 def go_on(run_dir: Path, name: str, settings: config.Settings, leader: Path | None = None) -> None:
@@ -104,8 +126,8 @@ def go_on(run_dir: Path, name: str, settings: config.Settings, leader: Path | No
     Raises:
         InputError: another process has the run.
     """
+    devices.import_tensorflow()
     with contextlib.nullcontext() if workers.place().rank > 0 else run_directory.locked(run_dir):
-        devices.import_tensorflow()
         if settings.seeds == 1:
             cli.pipeline(name).run(settings, run_dir)
         else:
@@ -123,7 +145,7 @@ def _each_seed(run_dir: Path, name: str, settings: config.Settings, leader: Path
         one = dataclasses.replace(settings, seed=seed, seeds=1, output=None)
         child.mkdir(exist_ok=True)
         write_settings(child, name, one)
-        cli.pipeline(name).run(one, child)
+        go_on(child, name, one)
     if workers.place().rank > 0:
         return
     summary = summarise(children)

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from typing import Any, Literal
 
-from kerasuite import cli, config, run_directory
+from kerasuite import cli, config, run_directory, workers
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import children, course
 from kerasuite.commands.sweeps.course import SWEEP
@@ -88,6 +88,7 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
         "settings": dataclasses.asdict(settings),
         "search": dataclasses.asdict(search),
     }
+    workers.work_alone()
     children.prepare()
     searched = Searched(name, settings, search)
     searched.declared()  # what cannot be searched is told before anything is made
@@ -105,6 +106,7 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
 
 def resume(sweep_dir: Path) -> Path:
     """Go on with a sweep, by its own settings."""
+    workers.work_alone()
     record = run_directory.read_json(sweep_dir / SWEEP)
     module = cli.pipeline(record["pipeline"])
     settings = config.from_dict(module.Config, record["settings"], str(sweep_dir / SWEEP))

@@ -23,6 +23,10 @@ SHARE, LEAST_SECONDS, MOST_SECONDS = 0.02, 2.0, 30.0
 VALIDATION_BATCHES = 16
 
 
+class NoTime(InputError):
+    """The minutes have no room for a single batch."""
+
+
 class Measured(NamedTuple):
     """Seconds of a batch of training, and of one validation."""
 
@@ -34,7 +38,7 @@ def shortened(length: Length, minutes: float, measure: Callable[[], Measured], r
     """The length that fits; found once a run, and the same when it is resumed.
 
     Raises:
-        InputError: not even one batch fits.
+        NoTime: not even one batch fits.
     """
     name = f"minutes of {stage}" if stage else "minutes"
     found = run_directory.remembered(run_dir, name)
@@ -46,7 +50,7 @@ def shortened(length: Length, minutes: float, measure: Callable[[], Measured], r
     total, took = found["batches"], Measured(found["batch"], found["validation"])
     epochs = total / length.steps_per_epoch
     if not total:
-        raise InputError(
+        raise NoTime(
             f"--minutes leaves {max(minutes, 0):.2g} for training{f' {stage}' if stage else ''}, where one batch takes "
             f"{took.batch:.2g} s and a validation {took.validation:.2g} s. Give it more."
         )

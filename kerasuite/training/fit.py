@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -111,9 +112,11 @@ def fit(
     with strategy.scope(), devices.precision(precision):
         length = Length(steps_per_epoch, epochs * steps_per_epoch, accumulate)
         if minutes is not None:
-            rows = batches(0, **share), validation(0, **share)
-            measure = lambda: budget.measure(prepare(length.updates)[0], *rows, minutes)  # noqa: E731
-            length = budget.shortened(length, minutes, measure, run_dir, stage)
+            # Made within `shortened`, which puts back the generators that it draws from.
+            tried = functools.cache(lambda: prepare(length.updates)[0])
+            measure = lambda: budget.measure(tried(), batches(0, **share), validation(0, **share), minutes)  # noqa: E731
+            with memory.advising(tried, lambda: batches(0, **share), batch_flags or {}):
+                length = budget.shortened(length, minutes, measure, run_dir, stage)
         steps, groups = prepare(length.updates)
         callbacks = [*callbacks, _stopping(monitor, length.epochs if patience is None else patience)]
         if tensorboard:
@@ -142,10 +145,8 @@ def fit(
         )
         loop.start()
         if not loop.is_over:
-            try:
+            with memory.advising(lambda: steps, lambda: batches(loop.step, **share), batch_flags or {}):
                 loop.train(batches(loop.step, **share), validation(0, **share))
-            except tf.errors.ResourceExhaustedError as error:
-                memory.advise(steps, batches(0, **share), batch_flags or {}, error)
         called.on_train_end()
     history.write(run_dir, loop.all_history)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import tensorflow as tf
@@ -10,6 +13,29 @@ import tensorflow as tf
 from kerasuite import workers
 from kerasuite.errors import EnvironmentFault
 from kerasuite.training.steps import Steps
+
+
+@contextlib.contextmanager
+def advising(steps: Callable[[], Steps], batches: Callable[[], tf.data.Dataset], flags: Mapping[str, int]):
+    """Say what to do where what is called within finds too little memory.
+
+    Args:
+        steps: of the training; what it gives is used to try smaller batches.
+        batches: from the one on that does not fit.
+        flags: what says how large a batch is.
+
+    Raises:
+        EnvironmentFault: there was too little memory; or the disk is full, which TensorFlow calls by the same name.
+    """
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        if os.strerror(errno.ENOSPC) in error.message:
+            raise EnvironmentFault(
+                f"The disk is full. Make room, then: kerasuite resume RUN_DIR goes on from the last checkpoint. "
+                f"({error.message.splitlines()[0]})"
+            ) from None
+        advise(steps(), batches(), flags, error)
 
 
 def advise(
@@ -38,8 +64,8 @@ def advise(
             continue
         smaller = " ".join(f"{flag} {max(size // parts, 1)}" for flag, size in flags.items())
         raise EnvironmentFault(
-            f"{told} This does, as was tried: {smaller}. With --accumulate {parts} too, steps are those of the larger "
-            "batch."
+            f"{told} This does, as was tried: {smaller}. With --accumulate {parts * steps.accumulate} too, steps are "
+            "those of the larger batch."
         ) from None
     raise EnvironmentFault(f"{told} Nor does a single row a device: take a smaller model, or smaller inputs.") from None
 

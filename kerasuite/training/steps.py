@@ -43,7 +43,7 @@ class Steps:
         self._held_out_measures = self._measures if held_out_measures is None else dict(held_out_measures)
         self.num_sums = 2 + len(measures)
         self._variables = [variable for _, group in groups for variable in group]
-        self._accumulate, self._clip_norm = accumulate, clip_norm
+        self.accumulate, self._clip_norm = accumulate, clip_norm
         # How many batches a call takes is a tensor, so that one trace serves all.
         # To rewrite Python's ifs and loops takes longer than to trace, and there is none that a tensor decides.
         repeat = partial(self._repeat, self._train_step)
@@ -98,7 +98,7 @@ class Steps:
 
     def _repeat_parts(self, iterator, number):
         def step(k, rows):
-            end = tf.minimum(k + self._accumulate, number)
+            end = tf.minimum(k + self.accumulate, number)
             part = partial(self._one, self._gather_step, iterator)
             k, rows = tf.while_loop(lambda k, rows: k < end, part, (k, rows))
             self.strategy.run(self._gathered_step)
@@ -143,7 +143,7 @@ class Steps:
         gradients = tape.gradient(objective, [v.value for v in self._variables])
         # Of an embedding it comes by its rows: as many as the batch has, where replicas must exchange one shape.
         takes_rows = [getattr(optimizer, "takes_rows", False) for optimizer, group in self._groups for _ in group]
-        alone = self.strategy.num_replicas_in_sync == 1 and self._accumulate == 1 and not self._clip_norm
+        alone = self.strategy.num_replicas_in_sync == 1 and self.accumulate == 1 and not self._clip_norm
         gradients = [
             gradient if by_rows and alone else tf.convert_to_tensor(gradient)
             for gradient, by_rows in zip(gradients, takes_rows)

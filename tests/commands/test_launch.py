@@ -12,7 +12,7 @@ import pytest
 
 import kerasuite
 from kerasuite.commands import launch
-from kerasuite.errors import EnvironmentFault
+from kerasuite.errors import EnvironmentFault, InputError
 
 SETTINGS = ["--epochs", "16", "--patience", "16", "--batch-size", "16", "--precision", "float32", "--shift", "0.1"]
 SETTINGS += ["--model", "mlp", "--checkpoint-seconds", "0"]
@@ -137,6 +137,36 @@ def test_what_cannot_be_launched_is_refused_before_a_worker_starts(refused, monk
     monkeypatch.chdir(tmp_path)
     assert said in refused("launch", *words)
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_directory_that_is_no_run_is_refused_and_not_made(refused, tmp_path):
+    assert "nowhere/config.json is absent" in refused("launch", "--", "resume", tmp_path / "nowhere")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_sweep_is_refused_with_what_goes_on_with_it(refused, tmp_path):
+    (tmp_path / "sweep.json").write_text("{}")
+    assert f"which has workers of its own: kerasuite resume {tmp_path}" in refused("launch", "--", "resume", tmp_path)
+
+
+def test_gpus_are_dealt_out(monkeypatch, fake_kerasuite):
+    run_dir = fake_kerasuite("print(os.environ['CUDA_VISIBLE_DEVICES']); sys.exit(0)")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,5")
+    assert launch.supervise(run_dir, ["run"], 2, launch.Watch(0, 60.0)) == 0
+    assert [(run_dir / "workers" / f"worker_{rank}.log").read_text() for rank in (0, 1)] == ["0,5\n", "2\n"]
+
+
+def test_fewer_gpus_than_workers_are_refused(monkeypatch, fake_kerasuite):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(InputError, match="--workers 2: there are 1 GPUs"):
+        launch.supervise(fake_kerasuite(""), ["run"], 2, launch.Watch(0, 60.0))
+
+
+def test_a_worker_that_is_told_to_stop_before_it_trains_stops_all(fake_kerasuite, monkeypatch):
+    run_dir = fake_kerasuite("os.kill(os.getpid(), 15) if place['task']['index'] else time.sleep(60)")
+    monkeypatch.setattr(launch, "GRACE_SECONDS", 0.3)
+    with pytest.raises(KeyboardInterrupt, match="Go on by: kerasuite launch"):
+        launch.supervise(run_dir, ["run"], 2, launch.Watch(3, 60.0))
 
 
 def test_a_used_directory_is_refused(refused, finished):

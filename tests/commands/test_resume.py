@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ import tensorflow as tf
 
 import kerasuite
 from kerasuite import run_directory
+from kerasuite.config import from_dict
+from kerasuite.pipelines import mnist_cnn
 
 Stopped = namedtuple("Stopped", ["run_dir", "status", "errors", "steps"])
 
@@ -157,6 +160,22 @@ def test_a_run_of_another_version_is_refused_with_the_versions(full_disk, refuse
     said = refused("resume", tmp_path / "run")
     assert "kerasuite was '0.0.1', is '0.1.0'" in said
     assert "tensorflow was '2.20.0'" in said
+
+
+def test_several_workers_that_begin_the_same_run_again_go_on_with_it(full_disk, data, quick, monkeypatch, tmp_path):
+    from kerasuite.commands import run
+
+    shutil.copytree(full_disk[0], tmp_path / "run")
+    settings = from_dict(mnist_cnn.Config, json.loads((tmp_path / "run" / "config.json").read_text())["settings"], "")
+    settings = replace(settings, output=str(tmp_path / "run"))
+    run.write_settings(tmp_path / "run", "mnist_cnn", settings)
+    assert run._begun_by_workers("mnist_cnn", settings) is None
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    assert run._begun_by_workers("mnist_cnn", settings) == tmp_path / "run"
+    assert run._begun_by_workers("mnist_cnn", replace(settings, epochs=3)) is None
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    assert run._begun_by_workers("mnist_cnn", settings) is None
 
 
 def test_a_run_that_another_process_has_is_refused(full_disk, refused):

@@ -20,7 +20,7 @@ from kerasuite.commands import run
 from kerasuite.data import features, row_store
 from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.models import resnet
-from kerasuite.pipelines import resnet_transfer
+from kerasuite.pipelines import _fine_tuning, resnet_transfer
 from kerasuite.training import loop
 
 SIZE = (16, 16)
@@ -189,6 +189,14 @@ def test_features_that_find_no_room_are_not_cached_and_it_is_said(config, tmp_pa
 def test_views_that_no_stage_has_a_use_for_are_said_to_be_unused(config, tmp_path, capsys):
     train(replace(config, unfreeze="all", views=3, head_epochs=1, epochs=1), tmp_path / "run")
     assert "--views 3 is not used" in capsys.readouterr().out
+
+
+def test_a_stage_that_no_minutes_are_left_for_leaves_the_weights_before_it(config, tmp_path, monkeypatch, capsys):
+    left = lambda self, stage, *rest, is_last: 0.0 if is_last else 1.0  # noqa: E731
+    monkeypatch.setattr(_fine_tuning.FineTuning, "minutes_left", left)
+    fitted = train(replace(config, minutes=2.0), tmp_path / "run")
+    assert {row["stage"] for row in fitted.history} == {"head"}
+    assert "The weights before it are kept." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("unfreeze", ["last_stage", pytest.param("all", marks=pytest.mark.slow)])

@@ -8,7 +8,7 @@ from tiny_training import Pixels, striped
 from kerasuite.contracts import Plan
 from kerasuite.data import batches
 from kerasuite.errors import EnvironmentFault
-from kerasuite.training import fit, losses, optimizers
+from kerasuite.training import fit, losses, memory, optimizers
 
 
 class RoomFor(keras.layers.Layer):
@@ -28,7 +28,7 @@ class RoomFor(keras.layers.Layer):
             return tf.identity(x)
 
 
-def train(run_dir, rows, strategy=None, flags=None):
+def train(run_dir, rows, strategy=None, flags=None, **options):
     def build():
         inputs = keras.Input((8, 8, 1))
         return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(RoomFor(rows)(inputs))))
@@ -46,6 +46,7 @@ def train(run_dir, rows, strategy=None, flags=None):
         strategy=strategy,
         tensorboard=False,
         batch_flags=flags or {"--batch-size": 32},
+        **options,
     )
 
 
@@ -55,6 +56,22 @@ def test_the_largest_half_that_fits_is_found_and_told(run_dir):
     told = str(fault.value)
     assert told.startswith("A batch (--batch-size 32) does not fit into memory (")
     assert "This does, as was tried: --batch-size 8. With --accumulate 4 too" in told
+
+
+def test_batches_that_are_gathered_already_count(run_dir):
+    with pytest.raises(EnvironmentFault, match="--batch-size 8. With --accumulate 8 too"):
+        train(run_dir, rows=9, accumulate=2)
+
+
+def test_a_batch_that_cannot_be_timed_is_told_too(run_dir):
+    with pytest.raises(EnvironmentFault, match="This does, as was tried: --batch-size 8"):
+        train(run_dir, rows=9, minutes=1.0)
+
+
+def test_a_full_disk_is_not_taken_for_full_memory():
+    full = tf.errors.ResourceExhaustedError(None, None, "run/events; No space left on device")
+    with pytest.raises(EnvironmentFault, match="The disk is full"), memory.advising(None, None, {}):
+        raise full
 
 
 def test_devices_share_the_rows(run_dir, two_devices):

@@ -38,3 +38,22 @@ def test_auto_measures_a_gradient_each_way_and_leaves_the_arithmetic_as_it_was()
     assert set(found["seconds"]) == {"float32", "bfloat16"}
     assert all(seconds > 0 for seconds in found["seconds"].values())
     assert tf.config.optimizer.get_experimental_options()["auto_mixed_precision_onednn_bfloat16"] == before
+
+
+@pytest.mark.parametrize(("fits", "used"), [({"float32"}, "float32"), ({"bfloat16"}, "bfloat16"), (set(), "float32")])
+def test_an_arithmetic_that_finds_no_memory_is_not_taken(monkeypatch, fits, used):
+    def seconds(name, *rest):
+        if name not in fits:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+        return 1.0
+
+    monkeypatch.setattr(precision, "_seconds", seconds)
+    found = precision.choose("auto", build, batches, losses.cross_entropy())
+    assert found == {"used": used, "seconds": dict.fromkeys(fits, 1.0)}
+
+
+def test_a_replicas_share_of_a_batch_is_measured(monkeypatch):
+    rows = []
+    monkeypatch.setattr(precision, "_seconds", lambda name, build, batch, loss: rows.append(len(batch[0])) or 1.0)
+    precision.choose("auto", build, batches, losses.cross_entropy(), replicas=4)
+    assert rows == [2, 2]
