@@ -191,8 +191,9 @@ class Crew:
                     self._signal(signal.SIGTERM)
                 if None not in states or len(stopped) > 1 or time.monotonic() - asked > GRACE_SECONDS:
                     return End(INTERRUPTED)
-            elif any(states):
-                return self._failed(next(rank for rank, state in enumerate(states) if state), stopped)
+            elif failed := [rank for rank, state in enumerate(states) if state]:
+                # One that merely failed may have done so for want of another.
+                return self._failed(min(failed, key=lambda rank: (states[rank] == FAILED, rank)), stopped)
             if (now := self._marks()) != seen:
                 moved, seen = time.monotonic(), now
             if time.monotonic() - moved > stall_seconds:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import tensorflow as tf
 
+from kerasuite import workers
+
 Batch, Answer = TypeVar("Batch"), TypeVar("Answer")
 
 
@@ -37,6 +39,11 @@ class Replicas:
         Args:
             calls: what each copy does.
         """
+        for answer in self._answers(calls, batches):
+            workers.progressed()
+            yield answer
+
+    def _answers(self, calls, batches):
         if len(self.models) == 1:
             yield from (_on(self._devices[0], calls[0], batch) for batch in batches)
             return
