@@ -204,7 +204,9 @@ def test_workers_that_do_nothing_for_the_stated_time_are_started_again(fake_kera
 
 
 def test_a_start_again_is_a_resume_on_other_ports(fake_kerasuite):
-    run_dir = fake_kerasuite("print(sys.argv[1:], place['cluster']); sys.exit(1)")
+    run_dir = fake_kerasuite(
+        "print(sys.argv[1:], place['cluster']); sys.exit(1) if place['task']['index'] else time.sleep(60)"
+    )
     run_dir.mkdir()
     (run_dir / "config.json").write_text("{}")
     with pytest.raises(EnvironmentFault):

@@ -217,8 +217,8 @@ def test_an_image_is_held_in_one_part_only():
 
 def test_the_names_of_the_files_are_those_of_the_run_directory():
     constants = {value for name, value in vars(run_directory).items() if name.isupper() and isinstance(value, str)}
-    # The last is of a text encoder without weights of its own.
-    assert constants - FILES == {"checkpoints", "confusion_matrix", "seeds.json", "vocabulary.txt"}
+    # The last two are of a text encoder without weights of its own, and of `launch`.
+    assert constants - FILES == {"checkpoints", "confusion_matrix", "seeds.json", "vocabulary.txt", "workers"}
 
 
 @pytest.mark.parametrize(
