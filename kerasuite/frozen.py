@@ -40,6 +40,8 @@ def of_function(function: Any, precision: str = "float32") -> Callable[..., Any]
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    # Tables that were made before, outside of any graph, leave None among these, of which the conversion warns.
+    function.graph.clear_collection(tf.compat.v1.GraphKeys.TABLE_INITIALIZERS)
     constant = convert_variables_to_constants_v2(function)
 
     def call(*inputs):

@@ -48,3 +48,17 @@ def test_the_faster_arithmetic_is_chosen_by_measuring_and_a_setting_is_kept(mode
     chosen = frozen.choose("auto", model, tf.constant(X))
     assert chosen == {"used": "bfloat16", "seconds": {"float32": 0.2, "bfloat16": 0.1}}
     assert frozen.choose("float32", model, tf.constant(X)) == {"used": "float32"}
+
+
+def test_a_table_that_was_made_before_brings_no_warning(caplog):
+    initializer = tf.lookup.KeyValueTensorInitializer(["a"], [1])
+    table = tf.lookup.StaticHashTable(initializer, 0)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    logger = tf.get_logger()
+    logger.addHandler(caplog.handler)
+    try:
+        frozen.forward(model)(tf.zeros((1, 2)))
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert not caplog.records
+    assert int(table.lookup(tf.constant("a"))) == 1
