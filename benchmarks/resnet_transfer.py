@@ -20,7 +20,7 @@ from pathlib import Path
 
 from parts import answer, apart, finished, header, main, row
 
-from kerasuite.pipelines import _fine_tuning, resnet_transfer
+from kerasuite.pipelines import _stage_rows, resnet_transfer
 
 SPLITS = (0, 1, 2)
 FRACTIONS = {"test_fraction": 0.15, "validation_fraction": 0.15 / 0.85}
@@ -216,8 +216,8 @@ def input_speed(data: str) -> dict:
     config = resnet_transfer.Config(data=data, **LITE)
     train = resnet_transfer.load(config).train
     base = resnet_transfer.backbone(config)
-    prepare = resnet_transfer.preparation(base, _fine_tuning.ROOM_TO_CROP)
-    source = batches.training(train, prepare, Plan(len(train), 64, 0), augment=_fine_tuning.photo_changes(config, base))
+    prepare = resnet_transfer.preparation(base, _stage_rows.ROOM_TO_CROP)
+    source = batches.training(train, prepare, Plan(len(train), 64, 0), augment=_stage_rows.photo_changes(config, base))
     iterator = iter(source)
     for _ in range(4):
         next(iterator)

@@ -7,114 +7,25 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasuite import __version__, config, frozen, progress, run_directory
+from kerasuite import config, run_directory
 from kerasuite.contracts import Examples, Plan
-from kerasuite.errors import EnvironmentFault, InputError
+from kerasuite.errors import InputError
+from kerasuite.pipelines import _stage_rows
+from kerasuite.pipelines._stage_rows import Rows, Stage, StageRows
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
-    from kerasuite.data.features import Network
-    from kerasuite.data.images import ImagePreparation
-    from kerasuite.data.photo_augmentation import PhotoAugmentation
-    from kerasuite.data.row_store import Column
     from kerasuite.models.backbones import Backbone
     from kerasuite.training.fit import Fitted
 
-# Photos are decoded this much larger than the backbone takes them, so that a crop has pixels to choose from.
-ROOM_TO_CROP = 8 / 7
 VIEWS = 8
 SAMPLED_ROWS = 2048
-
-
-class Stage(NamedTuple):
-    """A part of the training: photos go through `frozen`, then through `tuned`, then through the head.
-
-    `views` is how many changed versions of each photo pass the frozen part.
-    """
-
-    name: str
-    frozen: keras.Model | None
-    tuned: keras.Model | None
-    views: int
-    epochs: int
-
-
-class Rows(NamedTuple):
-    """What a stage is trained and validated on: features from the cache, or the photos themselves."""
-
-    train: Examples
-    validation: Examples
-    prepare: Any
-    prepare_validation: Any
-    views: int
-    augment: Any
-    are_features: bool
-
-
-def preparation(base: Backbone, scale: float = 1.0) -> ImagePreparation:
-    """What brings every photo to the backbone's size, or to a larger one."""
-    from kerasuite.data import images
-
-    height, width = base.model.input_shape[1:3]
-    return images.ImagePreparation((round(scale * height), round(scale * width)), 3)
-
-
-def photo_changes(config: config.Settings, base: Backbone) -> PhotoAugmentation | None:
-    """The changes of training photos that the settings ask for."""
-    from kerasuite.data.photo_augmentation import PhotoAugmentation
-
-    if not config.augment:
-        return None
-    changes = {name: getattr(config, name) for name in ("crop", "flip", "rand_augment", "magnitude")}
-    return PhotoAugmentation(preparation(base).image_size, **changes)
-
-
-def frozen_network(config: config.Settings, base: Backbone, part: keras.Model, name: str, run_dir: Path) -> Network:
-    """A frozen part of the backbone as one function, in the arithmetic that is fastest here."""
-    import tensorflow as tf
-
-    from kerasuite.data.features import Network
-
-    arithmetic = run_directory.remember(
-        run_dir,
-        f"precision before {name}",
-        lambda: frozen.choose(config.precision, part, tf.zeros((32, *part.input_shape[1:]))),
-    )
-    size = "x".join(map(str, preparation(base).image_size))
-    key = f"{__version__} {tf.__version__} {base.weights_digest} {name} {size} {arithmetic['used']}"
-    return Network(frozen.forward(part, arithmetic["used"]), part.output_shape[1:], key)
-
-
-def cached_features(
-    config: config.Settings, examples: Examples, prepare: ImagePreparation, network: Network, **looks: Any
-) -> Column | None:
-    """What the network says of every photo, from the cache; None where the cache is off or too small."""
-    from kerasuite.data.features import FeatureCache, default_folder
-
-    if not config.cache_gb:
-        return None
-    folder = Path(config.cache).expanduser() if config.cache else default_folder()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--cache {folder} is a file; expected a folder, which is made if it is not there.")
-    store = FeatureCache(folder, int(config.cache_gb * 2**30))
-    with progress.bar("Passing photos through what is frozen") as shown:
-        return store.features(examples, prepare, network, progress=shown, **looks)
-
-
-def features_in_memory(
-    config: config.Settings, examples: Examples, prepare: ImagePreparation, network: Network
-) -> np.ndarray:
-    """What the network says of every photo: float32 (n, features), from the cache if there is one."""
-    from kerasuite.data import features
-
-    column = cached_features(config, examples, prepare, network)
-    return features.worked_out(examples, prepare, network) if column is None else np.asarray(column)
 
 
 @dataclass(frozen=True)
@@ -149,7 +60,9 @@ class FineTuning:
 
         # What cannot be unfrozen is refused before a photo is looked at.
         stages = self.stages()
-        if self.config.views and not (photo_changes(self.config, self.base) and any(s.views > 1 for s in stages)):
+        if self.config.views and not (
+            _stage_rows.photo_changes(self.config, self.base) and any(s.views > 1 for s in stages)
+        ):
             print(
                 f"--views {self.config.views} is not used: views are of photos that are changed, before a frozen part."
             )
@@ -158,8 +71,9 @@ class FineTuning:
         began = time.monotonic()
         if not self.config.train_from_scratch:
             transfer.standardise(head, self.some_features())
+        stage_rows = StageRows(self.config, self.base, self.train, self.validation, self.run_dir)
         for stage in stages:
-            earlier, rows = len(fitted.history) if fitted else 0, self.rows(stage)
+            earlier, rows = len(fitted.history) if fitted else 0, stage_rows.of(stage)
             minutes = self.minutes_left(stage, began, fitted, is_last=stage is stages[-1])
             try:
                 fitted = self.fit_stage(stage, rows, head, strategy, fitted, minutes)
@@ -184,8 +98,9 @@ class FineTuning:
     def some_features(self) -> np.ndarray:
         """The backbone's features, before any training, of so many photos as tell their scale."""
         rows = np.random.default_rng(self.config.seed).permutation(len(self.train))[:SAMPLED_ROWS]
-        network = frozen_network(self.config, self.base, self.base.model, "head", self.run_dir)
-        return features_in_memory(self.config, self.train.take(np.sort(rows)), preparation(self.base), network)
+        network = _stage_rows.frozen_network(self.config, self.base, self.base.model, "head", self.run_dir)
+        some, prepare = self.train.take(np.sort(rows)), _stage_rows.preparation(self.base)
+        return _stage_rows.features_in_memory(self.config, some, prepare, network)
 
     def minutes_left(self, stage: Stage, began: float, before: Fitted | None, *, is_last: bool) -> float | None:
         """Minutes for a stage, of those that the settings give: all that are left, or half where others follow."""
@@ -253,58 +168,6 @@ class FineTuning:
             stage=stage.name.replace(" ", "_"),
             before=before,
         )
-
-    def rows(self, stage: Stage) -> Rows:
-        """Features of the stage's frozen part, or photos where nothing is frozen or the features find no room."""
-        from kerasuite.data import cache
-        from kerasuite.data.augmentation import Mixing, together
-
-        config, base = self.config, self.base
-        exact, changes = preparation(base), photo_changes(config, base)
-        large = preparation(base, ROOM_TO_CROP) if changes else exact
-        # A vector has no places, so that nothing can be pasted into it.
-        cutmix = config.cutmix if stage.tuned is not None or not config.cache_gb else 0.0
-        mixing = Mixing(len(self.train.class_names), config.mixup, cutmix) if config.mixup or cutmix else None
-        if stage.frozen is not None and config.cache_gb:
-            found = self.feature_rows(stage, mixing)
-            if found is not None:
-                return found
-            print(f"The features find no room (--cache-gb {config.cache_gb:g}, or the disk): "
-                  "what is frozen runs again in each epoch.")  # fmt: skip
-        parts = cache.encoded_once(self.train, large), cache.encoded_once(self.validation, exact)
-        return Rows(*parts, large, exact, 1, together(changes, mixing), are_features=False)
-
-    def feature_rows(self, stage: Stage, mixing: Any) -> Rows | None:
-        """Features of the stage's frozen part, None where they find no room; a resumed run keeps to what was found."""
-        from kerasuite.data.features import FeaturePreparation, examples_of
-
-        config, base = self.config, self.base
-        network = frozen_network(config, base, stage.frozen, stage.name, self.run_dir)
-        exact, changes = preparation(base), photo_changes(config, base)
-        views = stage.views if changes else 1
-
-        @functools.cache
-        def columns() -> tuple[Column, Column] | None:
-            validation = cached_features(config, self.validation, exact, network)
-            if views > 1:
-                large = preparation(base, ROOM_TO_CROP)
-                train = cached_features(config, self.train, large, network, views=range(views), augment=changes)
-            else:
-                train = cached_features(config, self.train, exact, network)
-            return None if train is None or validation is None else (train, validation)
-
-        # On photos another model is trained than on features: which, may not change with the room on the disk.
-        if not run_directory.remember(self.run_dir, f"features before {stage.name}", lambda: columns() is not None):
-            return None
-        if (found := columns()) is None:
-            raise EnvironmentFault(
-                f"The features that the stage {stage.name!r} of this run is trained on find no room any more. Make "
-                f"room on the disk of the cache (--cache-gb {config.cache_gb:g}), then: kerasuite resume {self.run_dir}"
-            )
-        train, validation = found
-        own = FeaturePreparation()
-        parts = examples_of(self.train, train), examples_of(self.validation, validation)
-        return Rows(*parts, own, own, views, mixing, are_features=True)
 
     def rate_groups(self, stage: Stage, model: keras.Model, num_updates: int) -> list[tuple[Any, Sequence[Any]]]:
         """(optimizer, variables) of the head, the last stage and what comes before it: the earlier, the slower."""

@@ -20,10 +20,10 @@ import numpy as np
 from kerasuite import config, devices, progress, run_directory
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
-from kerasuite.pipelines import _classification, _fine_tuning, _images, _running
+from kerasuite.pipelines import _classification, _fine_tuning, _images, _running, _stage_rows
 from kerasuite.pipelines._classification import Task
-from kerasuite.pipelines._fine_tuning import preparation
 from kerasuite.pipelines._images import predict
+from kerasuite.pipelines._stage_rows import preparation
 from kerasuite.ranges import Count, NonNegative, Positive, PositiveShare, Share, at_least
 
 if TYPE_CHECKING:
@@ -241,8 +241,8 @@ def baseline_features(config: Config, base: Backbone, run_dir: Path, examples: E
     found = {"logistic_regression_on_colours": pixels.colour_histograms(examples, small)}
     if not config.train_from_scratch:
         run_directory.require_same(run_dir, "backbone", base.weights_digest)
-        network = _fine_tuning.frozen_network(config, base, base.model, "head", run_dir)
-        known = _fine_tuning.features_in_memory(config, examples, preparation(base), network)
+        network = _stage_rows.frozen_network(config, base, base.model, "head", run_dir)
+        known = _stage_rows.features_in_memory(config, examples, preparation(base), network)
         found["logistic_regression_on_features"] = known
     return found
 
@@ -261,10 +261,10 @@ def sections(
     from kerasuite.data import pixels
     from kerasuite.evaluation import explain, sheet
 
-    prepare, changes = preparation(base), _fine_tuning.photo_changes(config, base)
+    prepare, changes = preparation(base), _stage_rows.photo_changes(config, base)
     made = [explain.section(model, scores, lambda rows: pixels.thumbnails(examples.take(rows), prepare))]
     if changes is not None and train is not None:
-        large = preparation(base, _fine_tuning.ROOM_TO_CROP)
+        large = preparation(base, _stage_rows.ROOM_TO_CROP)
         some = train.take(np.random.default_rng(config.seed).permutation(len(train))[:6])
         looks = [pixels.thumbnails(some, prepare), *pixels.views(some, large, changes, 2, config.seed)]
         names = [some.class_names[label] for label in some.labels]

@@ -1,0 +1,174 @@
+"""Photos as a stage of training takes them: features of the frozen part from the cache, or the photos themselves."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from kerasuite import __version__, config, frozen, progress, run_directory
+from kerasuite.contracts import Examples
+from kerasuite.errors import EnvironmentFault, InputError
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasuite.data.features import Network
+    from kerasuite.data.images import ImagePreparation
+    from kerasuite.data.photo_augmentation import PhotoAugmentation
+    from kerasuite.data.row_store import Column
+    from kerasuite.models.backbones import Backbone
+
+# Photos are decoded this much larger than the backbone takes them, so that a crop has pixels to choose from.
+ROOM_TO_CROP = 8 / 7
+
+
+class Stage(NamedTuple):
+    """A part of the training: photos go through `frozen`, then through `tuned`, then through the head.
+
+    `views` is how many changed versions of each photo pass the frozen part.
+    """
+
+    name: str
+    frozen: keras.Model | None
+    tuned: keras.Model | None
+    views: int
+    epochs: int
+
+
+class Rows(NamedTuple):
+    """What a stage is trained and validated on: features from the cache, or the photos themselves."""
+
+    train: Examples
+    validation: Examples
+    prepare: Any
+    prepare_validation: Any
+    views: int
+    augment: Any
+    are_features: bool
+
+
+def preparation(base: Backbone, scale: float = 1.0) -> ImagePreparation:
+    """What brings every photo to the backbone's size, or to a larger one."""
+    from kerasuite.data import images
+
+    height, width = base.model.input_shape[1:3]
+    return images.ImagePreparation((round(scale * height), round(scale * width)), 3)
+
+
+def photo_changes(config: config.Settings, base: Backbone) -> PhotoAugmentation | None:
+    """The changes of training photos that the settings ask for."""
+    from kerasuite.data.photo_augmentation import PhotoAugmentation
+
+    if not config.augment:
+        return None
+    changes = {name: getattr(config, name) for name in ("crop", "flip", "rand_augment", "magnitude")}
+    return PhotoAugmentation(preparation(base).image_size, **changes)
+
+
+def frozen_network(config: config.Settings, base: Backbone, part: keras.Model, name: str, run_dir: Path) -> Network:
+    """A frozen part of the backbone as one function, in the arithmetic that is fastest here."""
+    import tensorflow as tf
+
+    from kerasuite.data.features import Network
+
+    arithmetic = run_directory.remember(
+        run_dir,
+        f"precision before {name}",
+        lambda: frozen.choose(config.precision, part, tf.zeros((32, *part.input_shape[1:]))),
+    )
+    size = "x".join(map(str, preparation(base).image_size))
+    key = f"{__version__} {tf.__version__} {base.weights_digest} {name} {size} {arithmetic['used']}"
+    return Network(frozen.forward(part, arithmetic["used"]), part.output_shape[1:], key)
+
+
+def cached_features(
+    config: config.Settings, examples: Examples, prepare: ImagePreparation, network: Network, **looks: Any
+) -> Column | None:
+    """What the network says of every photo, from the cache; None where the cache is off or too small."""
+    from kerasuite.data.features import FeatureCache, default_folder
+
+    if not config.cache_gb:
+        return None
+    folder = Path(config.cache).expanduser() if config.cache else default_folder()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--cache {folder} is a file; expected a folder, which is made if it is not there.")
+    store = FeatureCache(folder, int(config.cache_gb * 2**30))
+    with progress.bar("Passing photos through what is frozen") as shown:
+        return store.features(examples, prepare, network, progress=shown, **looks)
+
+
+def features_in_memory(
+    config: config.Settings, examples: Examples, prepare: ImagePreparation, network: Network
+) -> np.ndarray:
+    """What the network says of every photo: float32 (n, features), from the cache if there is one."""
+    from kerasuite.data import features
+
+    column = cached_features(config, examples, prepare, network)
+    return features.worked_out(examples, prepare, network) if column is None else np.asarray(column)
+
+
+@dataclass(frozen=True)
+class StageRows:
+    """The rows of one run, for each of its stages."""
+
+    config: config.Settings
+    base: Backbone
+    train: Examples
+    validation: Examples
+    run_dir: Path
+
+    def of(self, stage: Stage) -> Rows:
+        """Features of the stage's frozen part, or photos where nothing is frozen or the features find no room."""
+        from kerasuite.data import cache
+        from kerasuite.data.augmentation import Mixing, together
+
+        config, base = self.config, self.base
+        exact, changes = preparation(base), photo_changes(config, base)
+        large = preparation(base, ROOM_TO_CROP) if changes else exact
+        # A vector has no places, so that nothing can be pasted into it.
+        cutmix = config.cutmix if stage.tuned is not None or not config.cache_gb else 0.0
+        mixing = Mixing(len(self.train.class_names), config.mixup, cutmix) if config.mixup or cutmix else None
+        if stage.frozen is not None and config.cache_gb:
+            found = self._features(stage, mixing)
+            if found is not None:
+                return found
+            print(f"The features find no room (--cache-gb {config.cache_gb:g}, or the disk): "
+                  "what is frozen runs again in each epoch.")  # fmt: skip
+        parts = cache.encoded_once(self.train, large), cache.encoded_once(self.validation, exact)
+        return Rows(*parts, large, exact, 1, together(changes, mixing), are_features=False)
+
+    def _features(self, stage: Stage, mixing: Any) -> Rows | None:
+        """Features of the stage's frozen part, None where they find no room; a resumed run keeps to what was found."""
+        from kerasuite.data.features import FeaturePreparation, examples_of
+
+        config, base = self.config, self.base
+        network = frozen_network(config, base, stage.frozen, stage.name, self.run_dir)
+        exact, changes = preparation(base), photo_changes(config, base)
+        views = stage.views if changes else 1
+
+        @functools.cache
+        def columns() -> tuple[Column, Column] | None:
+            validation = cached_features(config, self.validation, exact, network)
+            if views > 1:
+                large = preparation(base, ROOM_TO_CROP)
+                train = cached_features(config, self.train, large, network, views=range(views), augment=changes)
+            else:
+                train = cached_features(config, self.train, exact, network)
+            return None if train is None or validation is None else (train, validation)
+
+        # On photos another model is trained than on features: which, may not change with the room on the disk.
+        if not run_directory.remember(self.run_dir, f"features before {stage.name}", lambda: columns() is not None):
+            return None
+        if (found := columns()) is None:
+            raise EnvironmentFault(
+                f"The features that the stage {stage.name!r} of this run is trained on find no room any more. Make "
+                f"room on the disk of the cache (--cache-gb {config.cache_gb:g}), then: kerasuite resume {self.run_dir}"
+            )
+        train, validation = found
+        own = FeaturePreparation()
+        parts = examples_of(self.train, train), examples_of(self.validation, validation)
+        return Rows(*parts, own, own, views, mixing, are_features=True)
