@@ -118,19 +118,9 @@ def fit(
             with memory.advising(tried, lambda: batches(0, **share), batch_flags or {}):
                 length = budget.shortened(length, minutes, measure, run_dir, stage)
         steps, groups = prepare(length.updates)
-        callbacks = [*callbacks, _stopping(monitor, length.epochs if patience is None else patience)]
-        if tensorboard:
-            logs = keras.callbacks.TensorBoard(str(run_dir / run_directory.TENSORBOARD / stage), write_graph=False)
-            callbacks = [logs, *callbacks]
-        called = keras.callbacks.CallbackList(
-            callbacks,
-            add_history=True,
-            add_progbar=sys.stdout.isatty(),
-            model=steps.model,
-            verbose=1,
-            epochs=length.epochs,
-            steps=steps_per_epoch,
-        )
+        stopping = _stopping(monitor, length.epochs if patience is None else patience)
+        logs = run_dir / run_directory.TENSORBOARD / stage if tensorboard else None
+        called = _called([*callbacks, stopping], steps.model, length, logs)
         loop = Loop(
             steps,
             called,
@@ -155,6 +145,23 @@ def fit(
     result.set_weights(steps.model.get_weights())
     earlier_seconds = before.earlier_seconds if before else 0.0
     return Fitted(result, loop.all_history, loop.best, earlier_seconds + loop.earlier_seconds)
+
+
+def _called(
+    callbacks: Sequence[keras.callbacks.Callback], model: keras.Model, length: Length, logs: Path | None
+) -> keras.callbacks.CallbackList:
+    """What is called as Keras's own `fit` calls it; TensorBoard's logs go into a folder, None makes none."""
+    if logs:
+        callbacks = [keras.callbacks.TensorBoard(str(logs), write_graph=False), *callbacks]
+    return keras.callbacks.CallbackList(
+        callbacks,
+        add_history=True,
+        add_progbar=sys.stdout.isatty(),
+        model=model,
+        verbose=1,
+        epochs=length.epochs,
+        steps=length.steps_per_epoch,
+    )
 
 
 def _stopping(monitor: str, patience: int) -> keras.callbacks.Callback:
