@@ -13,6 +13,10 @@ from kerasuite.data.lengths import LengthPlan
 
 AUTOTUNE = tf.data.AUTOTUNE
 LARGEST_COPY = 2**30
+# Without tf.data's tuning of buffers and threads, which sleeps for up to a minute at a time: an iterator that functions
+# have read waits for it where it ends (TensorFlow 2.21). Threads are as many as cores then.
+_UNTUNED = tf.data.Options()
+_UNTUNED.autotune.enabled = False
 
 
 class Preparation(Protocol):
@@ -98,7 +102,7 @@ def training(
     batches = tf.data.Dataset.zip((mine, encoded)).map(finish, AUTOTUNE, deterministic=True)
     if epochs is not None:
         batches = batches.apply(tf.data.experimental.assert_cardinality(epochs * plan.steps_per_epoch - start_step))
-    return batches.prefetch(AUTOTUNE)
+    return batches.prefetch(AUTOTUNE).with_options(_UNTUNED)
 
 
 def _steps(plan: Plan | LengthPlan, start_step: int, epochs: int | None) -> tf.data.Dataset:
@@ -174,7 +178,8 @@ def inference(examples: Examples, prepare: Preparation, batch_size: int) -> tf.d
     """Batches of x: every row once, in order, the last batch as short as it comes."""
     planned = tf.data.Dataset.range(len(examples)).batch(batch_size)
     batches = _encoded(examples, prepare, planned, batch_size).map(prepare.collate, AUTOTUNE, deterministic=True)
-    return batches.apply(tf.data.experimental.assert_cardinality(-(-len(examples) // batch_size))).prefetch(AUTOTUNE)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(-(-len(examples) // batch_size)))
+    return batches.prefetch(AUTOTUNE).with_options(_UNTUNED)
 
 
 def starting_at(*arguments, **options) -> Callable[..., tf.data.Dataset]:
