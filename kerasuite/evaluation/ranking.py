@@ -89,8 +89,9 @@ def best(scores: np.ndarray, k: int) -> np.ndarray:
     # Whatever is as good as the k-th may be in the list, so that equal scores are told apart by their place alone.
     least = np.partition(scores, number - min(k, number), axis=1)[:, number - min(k, number)]
     lists = np.full((len(scores), k), -1, np.int32)
+    least = np.maximum(least, np.finfo(scores.dtype).min)
     for row, each in enumerate(scores):
-        candidates = np.flatnonzero((each >= least[row]) & (each > -np.inf))
+        candidates = np.flatnonzero(each >= least[row])
         chosen = candidates[np.argsort(-each[candidates], kind="stable")[:k]]
         lists[row, : len(chosen)] = chosen
     return lists

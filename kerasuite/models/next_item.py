@@ -200,8 +200,9 @@ def scorer(trainer: keras.Model) -> keras.Model:
     table.set_weights([vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)])
     states = LastState(name="last_state")(encoder.output, items)
     states = keras.layers.UnitNormalization(name="unit_state")(states)
-    cosines = table(states, reverse=True)[:, 1:]  # without padding's
-    scores = keras.layers.Rescaling(1 / trainer.get_layer("loss").temperature, name="scores")(cosines)
+    # Of states there are far fewer numbers than of scores.
+    states = keras.layers.Rescaling(1 / trainer.get_layer("loss").temperature, name="over_temperature")(states)
+    scores = table(states, reverse=True)[:, 1:]  # without padding's
     return keras.Model(encoder.input, scores, name="scorer")
 
 

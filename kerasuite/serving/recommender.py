@@ -78,7 +78,10 @@ class ServableRecommender(tf.Module):
         read = tf.cond(tf.reduce_any(known), lambda: self.prepare.cut(numbers), lambda: tf.ones_like(unknown)[:, None])
         if users is not None:
             read = self.prepare.with_users(users, read)
-        scores = tf.where(known[:, None], self.scorer(read, training=False), self._popularity)
+        scores = self.scorer(read, training=False)
+        scores = tf.cond(
+            tf.reduce_all(known), lambda: scores, lambda: tf.where(known[:, None], scores, self._popularity)
+        )
         if not self._repeats:
             scores = without(scores, numbers)
         number = len(self.prepare.item_ids)
