@@ -1,6 +1,6 @@
 """MNIST: how much sooner than the plain Keras way, and what else the README claims of mnist_cnn.
 
-    python benchmarks/mnist_cnn.py --data mnist.npz [--only machine,speed]
+    python benchmarks/mnist_cnn.py --data mnist.npz [--only speed,memory]
 
 Every run is a process of its own; importing TensorFlow is left out of all times, reading the data is in all of them.
 """
@@ -129,23 +129,6 @@ def decoding() -> dict:
         return {"photos_a_second": 40 * 64 / (time.perf_counter() - begun)}
 
 
-def multiplication() -> dict:
-    """The machine's rate of matrix multiplication, GFLOP/s."""
-    import tensorflow as tf
-
-    rates = {}
-    for name in ("float32", "bfloat16"):
-        a, b = (tf.cast(tf.random.normal((2048, 2048)), name) for _ in range(2))
-        multiply = tf.function(tf.matmul)
-        multiply(a, b)
-        begun = time.perf_counter()
-        for _ in range(10):
-            product = multiply(a, b)
-        product.numpy()
-        rates[name] = 10 * 2 * 2048**3 / (time.perf_counter() - begun) / 1e9
-    return rates
-
-
 def answer_seconds(*words: str) -> float:
     """The median time of a command that answers at once."""
     times = []
@@ -168,7 +151,6 @@ PARTS = {
     "residual": lambda data, seed: ours(data, seed, **RESIDUAL),
     "input_wait": input_wait,
     "decoding": decoding,
-    "multiplication": multiplication,
     "run": whole_run,
 }
 
@@ -192,18 +174,12 @@ def print_speed(data: str, seeds: int) -> None:
     print(f"The plain way first has the cnn's median accuracy after {after}.")
 
 
-def print_machine() -> None:
-    rates = ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in apart("multiplication").items())
-    print(f"Matrix multiplication: {rates}.")
-
-
 def print_input(data: str) -> None:
     print(f"Waiting for input: {apart('input_wait', data)['share']:.1%} of the step time.")
     print(f"JPEG photos decoded and resized to 224: {apart('decoding')['photos_a_second']:,.0f} a second.")
 
 
 SECTIONS = {
-    "machine": lambda given: print_machine(),
     "speed": lambda given: print_speed(given.data, given.seeds),
     "input": lambda given: print_input(given.data),
     "memory": lambda given: print(f"Peak memory of the whole run: {apart('run', given.data)['gb']:.2f} GB."),

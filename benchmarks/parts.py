@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,23 @@ def own_peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def multiplication() -> dict:
+    """The machine's rate of matrix multiplication, GFLOP/s."""
+    import tensorflow as tf
+
+    rates = {}
+    for name in ("float32", "bfloat16"):
+        a, b = (tf.cast(tf.random.normal((2048, 2048)), name) for _ in range(2))
+        multiply = tf.function(tf.matmul)
+        multiply(a, b)
+        begun = time.perf_counter()
+        for _ in range(10):
+            product = multiply(a, b)
+        product.numpy()
+        rates[name] = 10 * 2 * 2048**3 / (time.perf_counter() - begun) / 1e9
+    return rates
+
+
 @contextlib.contextmanager
 def finished(pipeline: str, **settings) -> Iterator[Path]:
     """The directory of a run made for this; it goes away with its caches."""
@@ -54,14 +72,14 @@ def finished(pipeline: str, **settings) -> Iterator[Path]:
 
 def main(
     doc: str,
-    apart: dict[str, Callable[..., dict]],
+    parts: dict[str, Callable[..., dict]],
     sections: dict[str, Callable[[argparse.Namespace], None]],
     arguments: dict[str, dict],
 ) -> None:
     """Print the sections that are asked for; or, in a process started by `apart`, the JSON of one part."""
     if sys.argv[1:2] == ["--part"]:
         devices.import_tensorflow()
-        print(json.dumps(apart[sys.argv[2]](*sys.argv[3:])))
+        print(json.dumps((parts | {"multiplication": multiplication})[sys.argv[2]](*sys.argv[3:])))
         return
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     for flag, settings in arguments.items():
@@ -71,7 +89,8 @@ def main(
     wanted = given.only.split(",")
     if unknown := [name for name in wanted if name not in sections]:
         parser.error(f"--only {unknown[0]}: there are {', '.join(sections)}")
-    print(f"{datetime.date.today()}, {devices.processor()}\n", flush=True)
+    rates = ", ".join(f"{rate:.0f} GFLOP/s in {name}" for name, rate in apart("multiplication").items())
+    print(f"{datetime.date.today()}, {devices.processor()}; matrix multiplication: {rates}\n", flush=True)
     for name in wanted:
         sections[name](given)
         print(flush=True)
