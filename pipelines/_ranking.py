@@ -114,7 +114,7 @@ def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> L
 
     # As one function: op by op a history takes many times as long.
     score = tf.function(lambda x: scorer(x, training=False), [tf.TensorSpec((None, None), tf.int32)])
-    order, examples = _by_length(splits.test)
+    order, examples = by_length(splits.test)
     history = examples.inputs[histories.HISTORY]
     rows_of_users = _next_item.of_users(examples, _next_item.user_ids(config, splits.train))
     items = np.empty((len(examples), config.top_k), np.int32)
@@ -131,7 +131,7 @@ def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> L
     return Lists(items, scores)
 
 
-def _by_length(examples: Examples) -> tuple[np.ndarray, Examples]:
+def by_length(examples: Examples) -> tuple[np.ndarray, Examples]:
     """The rows in the order of their histories' lengths, so that little of a batch is padding; and that order."""
     from kerasuite.data import histories
 
@@ -201,7 +201,7 @@ def served_lists(run_dir: Path, examples: Examples, item_ids: Sequence[str], use
     from kerasuite.data import histories
     from kerasuite.serving.recommender import Lists, Recommender
 
-    order, examples = _by_length(examples)
+    order, examples = by_length(examples)
     history, names = examples.inputs[histories.HISTORY], np.array(examples.class_names, object)
     written = (names[history[row]] for row in range(len(history)))
     found = Recommender(run_dir / run_directory.SERVABLE, used).lists(written, examples.ids, item_ids)

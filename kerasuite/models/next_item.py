@@ -8,9 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasuite.models.recommender import USERS, LastState, table_of
+from kerasuite.models.recommender import USERS, ItemTable, LastState, table_of
 
 _NEVER = -1e9
+# exp of so much, a million times over, is a number still.
+_LARGEST = 60.0
 CUT = 10
 CALIBRATION = 0.75
 
@@ -70,7 +72,7 @@ class NextItemLoss(keras.layers.Layer):
 
     def __init__(
         self,
-        table: keras.layers.Embedding,
+        table: ItemTable,
         loss: str,
         num_negatives: int | None,
         seed: int,
@@ -112,8 +114,8 @@ class NextItemLoss(keras.layers.Layer):
         return tf.stack([mean, tf.zeros_like(mean)], axis=1)
 
     def _all_items(self, known, wanted):
-        logits = self._products(known, self._vectors()[1:])  # (places, items)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(wanted - 1, logits)
+        own = tf.reduce_sum(known * self._vectors(wanted), -1)
+        return self._log_sum_exp(self._products(known, self._vectors()[1:])) - own
 
     def _sampled(self, known, wanted):
         """As if of all items, from some: each stands for as many as were not drawn.
@@ -122,8 +124,8 @@ class NextItemLoss(keras.layers.Layer):
         (Bengio and Senécal 2008, Adaptive importance sampling; uniform draws).
         """
         own, others, number = self._drawn(known, wanted)
-        logits = tf.concat([own[:, None] - tf.math.log((self.num_items - 1) / number)[:, None], others], 1)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(wanted), logits)
+        all_others = self._log_sum_exp(others) + tf.math.log((self.num_items - 1) / number)
+        return tf.nn.softplus(all_others - own)
 
     def _gbce(self, known, wanted):
         """A yes of the next item and a no of each drawn one, the yes in a power that makes up for the draw.
@@ -172,12 +174,28 @@ class NextItemLoss(keras.layers.Layer):
 
     def _vectors(self, ids=None):
         """Of unit length: those of the ids, or all."""
-        vectors = tf.convert_to_tensor(self.table.embeddings)
-        return tf.math.l2_normalize(vectors if ids is None else tf.gather(vectors, ids), -1)
+        vectors = tf.convert_to_tensor(self.table.embeddings) if ids is None else self.table(ids)
+        return tf.math.l2_normalize(tf.cast(vectors, tf.float32), -1)
+
+    def _log_sum_exp(self, scores):
+        """Of each row, by its largest score only where exp could be infinite: a score is at most 1 / temperature."""
+        return log_sum_exp(scores) if 1 / self.temperature <= _LARGEST else tf.reduce_logsumexp(scores, -1)
 
     def _products(self, known, vectors):
         known, vectors = (tf.cast(each, self.arithmetic) for each in (known, vectors))
         return tf.cast(tf.matmul(known, vectors, transpose_b=True), tf.float32)
+
+
+@tf.custom_gradient
+def log_sum_exp(scores: tf.Tensor) -> tf.Tensor:
+    """The logarithm of the sum of exp(scores) of each row: (rows, items) to (rows,).
+
+    Scores are gone through three times, with the gradient, where TensorFlow's cross-entropy takes three times as long;
+    they must not be large.
+    """
+    powers = tf.exp(scores)
+    sums = tf.reduce_sum(powers, -1)
+    return tf.math.log(sums), lambda upstream: powers * (upstream / sums)[:, None]
 
 
 def last_of(ids: tf.Tensor) -> tf.Tensor:
@@ -202,7 +220,7 @@ def scorer(trainer: keras.Model) -> keras.Model:
     states = keras.layers.UnitNormalization(name="unit_state")(states)
     # Of states there are far fewer numbers than of scores.
     states = keras.layers.Rescaling(1 / trainer.get_layer("loss").temperature, name="over_temperature")(states)
-    scores = table(states, reverse=True)[:, 1:]  # without padding's
+    scores = table(states, reverse=True)
     return keras.Model(encoder.input, scores, name="scorer")
 
 

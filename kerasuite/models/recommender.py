@@ -56,7 +56,7 @@ def _of_items(
     kind: Kind, num_items: int, *, dim: int, num_layers: int, num_heads: int, dropout: float, longest: int
 ) -> keras.Model:
     ids = keras.Input((None,), dtype="int32", name="item_ids")
-    table = keras.layers.ReversibleEmbedding(num_items + 1, dim, name=ITEMS)
+    table = ItemTable(num_items + 1, dim, name=ITEMS)
     x = keras.layers.UnitNormalization(name="unit_vectors")(table(ids))  # (batch, items, dim)
     x = keras.layers.Rescaling(dim**0.5, name="scaled_vectors")(x)
     if kind == "transformer":
@@ -79,7 +79,19 @@ def _of_items(
     return keras.Model(ids, states, name=kind)
 
 
-def table_of(encoder: keras.Model) -> keras.layers.Embedding:
+@keras.saving.register_keras_serializable(package="kerasuite")
+class ItemTable(keras.layers.ReversibleEmbedding):
+    """Vectors of items, which are read by the row: of a table that is changed by the row TensorFlow makes a copy,
+    each time, for what reads all of it."""
+
+    def call(self, inputs, reverse=False):
+        """Ids to vectors; or vectors (batch, dim) to their products with those of all items, (batch, num_items)."""
+        if reverse:
+            return tf.matmul(inputs, self.embeddings[1:], transpose_b=True)  # without padding's
+        return tf.cast(tf.gather(self.embeddings.value, inputs), self.compute_dtype)
+
+
+def table_of(encoder: keras.Model) -> ItemTable:
     """The table of items, (1 + items, dim), of an encoder or of a model that holds one."""
     for layer in encoder.layers:
         if layer.name == ITEMS:

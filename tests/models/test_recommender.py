@@ -223,3 +223,20 @@ def test_a_share_of_the_ids_is_forgotten_in_training_alone_and_no_padding():
     assert [set(column) for column in found.T] == [{3, 9}, {1, 9}, {0}]
     assert 0.4 < (found[:, 0] == 9).mean() < 0.6
     assert layer(np.array([[3, 1, 0]], np.int32), training=False).numpy().tolist() == [[3, 1, 0]]
+
+
+def test_the_logarithm_of_a_sum_of_powers_and_its_gradient_are_tensorflows_own():
+    scores, upstream = tf.random.stateless_normal((5, 9), (1, 2), stddev=10.0), tf.range(1.0, 6.0)
+    found = []
+    for function in (next_item.log_sum_exp, lambda each: tf.reduce_logsumexp(each, -1)):
+        with tf.GradientTape() as tape:
+            tape.watch(scores)
+            sums = function(scores)
+        found.append((sums, tape.gradient(sums, scores, upstream)))
+    for own, expected in zip(*found):
+        np.testing.assert_allclose(own, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_scores_that_are_far_apart_have_a_finite_loss():
+    trainer = next_item.trainer(made("lstm"), num_negatives=4, temperature=1e-3)
+    assert np.isfinite(trainer(ids([3, 4, 5]), training=True)).all()
