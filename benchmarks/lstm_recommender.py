@@ -50,11 +50,15 @@ def whole_run(data: str, settings: str) -> dict:
         return run_directory.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
 
 
+def told(estimate: dict) -> str:
+    """A number with its interval."""
+    return f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"
+
+
 def quality(data: str, name: str, best: dict[str, dict]) -> None:
     """Each model with three seeds, and the baselines, on one log."""
     names = ("NDCG@10 (95% interval)", "HR@10 (95% interval)", "verdict", "training, s", "all, s")
     header(f"{name}, test users", *names)
-    told = lambda estimate: f"{estimate['value']:.4f} ({estimate['low']:.4f} to {estimate['high']:.4f})"  # noqa: E731
     for model, settings in best.items():
         values = []
         for seed in SEEDS:
@@ -66,6 +70,21 @@ def quality(data: str, name: str, best: dict[str, dict]) -> None:
         row(f"{model}, median", *medians, "", "", "")
     for baseline, scores in found["baselines"].items():
         row(baseline.replace("_", " "), told(scores["ndcg@10"]), told(scores["hit_rate@10"]), "", "", "")
+
+
+def likes(data: str) -> None:
+    """The other question: will a user like an item? Three seeds, and the baselines."""
+    header("MovieLens-100K, each user's last rating", "accuracy (95% interval)", "verdict", "all, s")
+    for seed in SEEDS:
+        found = apart("run", data, json.dumps({"model": "pointwise", "seed": seed}))
+        row(
+            f"pointwise, seed {seed}",
+            told(found["test"]["accuracy"]),
+            found["verdict"],
+            f"{found['seconds']['total']:.0f}",
+        )
+    for baseline, scores in found["baselines"].items():
+        row(baseline.replace("_", " "), told(scores["accuracy"]), "", "")
 
 
 def loaded(data: str, settings: dict):
@@ -158,7 +177,7 @@ def ranking(data: str) -> dict:
     from kerasuite.serving import recommender as serving
 
     config, splits = loaded(data, {})
-    item_ids, test = splits.test.class_names, splits.test
+    item_ids, (_, test) = splits.test.class_names, _ranking.by_length(splits.test)
     keras.utils.set_random_seed(0)
     scorer = next_item.scorer(next_item.trainer(recommender.encoder("lstm", len(item_ids), dim=config.dim)))
     with tempfile.TemporaryDirectory() as folder:
@@ -204,6 +223,8 @@ def print_movielens(folder: str | None) -> None:
         print("MovieLens-100K is left out: --movielens names no folder.")
         return
     quality(f"{folder}/ml-100k.inter", "MovieLens-100K", MOVIELENS)
+    print()
+    likes(f"{folder}/ml-100k.inter")
 
 
 def print_ranking(data: str) -> None:

@@ -165,3 +165,15 @@ def test_rows_of_examples_become_their_last_items_with_the_older_ones_behind_the
     # The first value is the user's number.
     assert told(user_ids=["ann"]) == [[0, 3, 4, 5], [5, 7, 0, 0]]
     assert told(user_ids=["ann"], with_older=True) == [[0, 3, 4, 5, -2], [5, 7, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("number", [7, 64 * 4 * 3, 64 * 4 * 3 + 1, 1000, 4096])
+def test_the_best_are_those_of_putting_all_in_order_and_of_equal_ones_the_first(number):
+    rng = np.random.default_rng(number)
+    # Of so few values many are equal; some items are left out.
+    scores = rng.choice([-np.inf, *range(5)], (20, number)).astype(np.float32)
+    scores[0, 3:] = -np.inf
+    found, places = recommender.top_k(tf.constant(scores), 3)
+    expected = np.argsort(-scores, axis=1, kind="stable")[:, :3]
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_array_equal(found, np.take_along_axis(scores, expected, 1))
