@@ -13,6 +13,7 @@ import os
 import statistics
 import tempfile
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 
 from parts import apart, header, main, row
@@ -114,7 +115,8 @@ def searches(given) -> None:
 
 
 def trials(data: str, number: str, epochs: str) -> dict:
-    """Seconds from each trial's end to the next one's, and the memory of the searching process after each, MB."""
+    """Seconds from each trial's end to the next one's, and the memory after each, MB: that of the searching process and
+    of the one that trials are forked from."""
     import kerasuite
     from kerasuite.commands.sweeps.attempt import Result
 
@@ -122,7 +124,8 @@ def trials(data: str, number: str, epochs: str) -> dict:
 
     def noted(result, folder):
         written(result, folder)
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        processes = ("self", forkserver._forkserver._forkserver_pid)
+        pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in processes)
         marks.append((time.perf_counter(), pages * os.sysconf("SC_PAGE_SIZE") / 2**20))
 
     Result.write = noted
@@ -147,9 +150,9 @@ def overhead(given) -> None:
 
 
 def memory(given) -> None:
-    """The searching process over thirty trials, on the digits."""
+    """What stays over thirty trials, on the digits."""
     mb = apart("trials", "digits", "30", "1")["mb"]
-    header("memory of the searching process, MB", "after 2 trials", "after 30", "a trial more")
+    header("memory of the processes that stay, MB", "after 2 trials", "after 30", "a trial more")
     row("", f"{mb[1]:.0f}", f"{mb[-1]:.0f}", f"{(mb[-1] - mb[1]) / (len(mb) - 2):.2f}")
 
 

@@ -99,6 +99,10 @@ class Settings:
         """Epochs of a training at most, all its stages together; None where the rows decide."""
         return self.epochs
 
+    def num_validated(self, rows: int) -> int:
+        """How many of so many validation rows a number of validation is measured on."""
+        return rows
+
     def __post_init__(self):
         refuse_out_of_range(self)
 
@@ -239,11 +243,13 @@ def changed(settings: C, default: C | None = None) -> dict[str, Any]:
 def command(pipeline: str, *settings: Any, verb: str = "run") -> str:
     """The command line that repeats a run; with more than the pipeline's own settings, what another verb did."""
     words = ["kerasuite", verb, pipeline]
+    kinds = {name: kind for each in settings for name, kind in typing.get_type_hints(type(each)).items()}
     given = [pair for each in settings for pair in changed(each).items()]
     for name, value in given:
         if name == "output":
             continue
-        if isinstance(value, bool):
+        # A flag that may be neither takes a word.
+        if kinds[name] is bool:
             words.append(flag(name) if value else "--no-" + name.replace("_", "-"))
         else:
             words += [flag(name), *(map(str, value) if isinstance(value, tuple) else [str(value)])]

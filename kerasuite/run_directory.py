@@ -104,21 +104,24 @@ def open_finished(run_dir: str | Path) -> Path:
 
 
 @contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Keep a run to this process as long as it lives, however it ends.
+def locked(run_dir: Path, file_name: str = CONFIG) -> Iterator[None]:
+    """Keep a run, or a sweep, to this process as long as it lives, however it ends.
+
+    Args:
+        file_name: what is locked; made if it is not there, and not to be replaced meanwhile.
 
     Raises:
-        InputError: another process has the run.
+        InputError: another process has it.
     """
-    with open(run_dir / CONFIG, "r+b") as file:
+    with open(run_dir / file_name, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"The run in {run_dir} is under way in another process. Wait for its end, or stop it first."
+                f"What is in {run_dir} is under way in another process. Wait for its end, or stop it first."
             ) from None
         except OSError as error:
-            print(f"Warning: {run_dir} cannot be locked ({error.strerror}); start no other run in it.", file=sys.stderr)
+            print(f"Warning: {run_dir} cannot be locked ({error.strerror}); start nothing else in it.", file=sys.stderr)
         yield
 
 

@@ -233,7 +233,7 @@ def _waiting_for_others() -> Iterator[None]:
     TensorFlow waits for an hour, and lets neither a thread nor a signal's handler run meanwhile. So another process
     has the last word, and it is C code that ends this one.
     """
-    seconds, mine = _wait_seconds(), place()
+    seconds, mine = wait_seconds(), place()
     message = (
         f"Error: worker {mine.rank} of {mine.count} waited for the others for {seconds:g} s, and not all have come. "
         f"Look whether they run and reach each other; {WAIT} sets how long to wait."
@@ -252,7 +252,12 @@ def _waiting_for_others() -> Iterator[None]:
             watch.communicate(b"k")
 
 
-def _wait_seconds() -> float:
+def wait_seconds() -> float:
+    """How long a worker waits for others.
+
+    Raises:
+        InputError: the environment's variable is no number.
+    """
     text = os.environ.get(WAIT, str(WAIT_SECONDS))
     try:
         return float(text)

@@ -113,6 +113,10 @@ class Config(config.Settings):
         """Of lists how good they are."""
         return super().objectives if self.model == POINTWISE else ("val_ndcg@10", "val_loss")
 
+    def num_validated(self, rows: int) -> int:
+        """Some of the users, if there are many."""
+        return min(rows, self.validation_users)
+
     def __post_init__(self):
         super().__post_init__()
         changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}

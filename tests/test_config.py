@@ -87,6 +87,14 @@ def test_the_command_repeats_the_settings():
     assert line == "kerasuite run x --data 'my photos' --image-size 8 9 --no-augment"
 
 
+def test_a_setting_that_may_be_left_open_is_repeated_with_its_word():
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Open:
+        flip: bool | None = None
+
+    assert config.command("x", Open(flip=False)) == "kerasuite run x --flip False"
+
+
 def test_no_setting_is_without_help():
     text = subprocess.run(
         [sys.executable, "-m", "kerasuite", "run", "mnist_cnn", "--help"], capture_output=True, text=True, check=True

@@ -92,14 +92,14 @@ class Sweep:
         """A row each trial, and each re-run of the best."""
         import polars
 
-        return polars.read_csv(self.path / trials.TABLE)
+        return polars.read_csv(self.path / trials.TABLE, schema_overrides={"trial": polars.String})
 
     @cached_property
     def display(self) -> SweepDisplay:
         """Its pictures: the best value over time, and each setting against the objective."""
         from kerasuite.evaluation.sweep_display import SweepDisplay
 
-        names = sorted(self.path.glob(f"{attempt.TRIALS}/*/{attempt.RESULT}"))
+        names = attempt.in_order(self.path.glob(f"{attempt.TRIALS}/*/{attempt.RESULT}"))
         read = [run_directory.read_json(name) for name in names]
         best = self.best
         return SweepDisplay.from_trials(read, best["objective"], higher_is_better=best["higher_is_better"])

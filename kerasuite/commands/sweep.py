@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import signal
@@ -11,6 +12,8 @@ from typing import Any, Literal
 from kerasuite import cli, config, run_directory, workers
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import children, course
+from kerasuite.commands.sweeps import workers as several
+from kerasuite.commands.sweeps.attempt import LOCK
 from kerasuite.commands.sweeps.course import SWEEP
 from kerasuite.commands.sweeps.searched import Searched
 from kerasuite.errors import InputError
@@ -88,18 +91,20 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
         "settings": dataclasses.asdict(settings),
         "search": dataclasses.asdict(search),
     }
+    if settings.seeds > 1:
+        raise InputError("--seeds is of a single run; how often a sweep trains the best again is --fresh-seeds.")
+    if settings.minutes is not None:
+        raise InputError("The --config has minutes of one training; those of a sweep, --minutes, are for all of it.")
     workers.work_alone()
     children.prepare()
     searched = Searched(name, settings, search)
     searched.declared()  # what cannot be searched is told before anything is made
-    sweep_dir = _unfinished(name, settings, record)
-    if sweep_dir is None:
-        sweep_dir = run_directory.create(settings.output, Path("runs") / name / "sweeps")
-    run_directory.write_json(sweep_dir / SWEEP, record)
+    known = _unfinished(name, settings, record)
+    sweep_dir = known or run_directory.create(settings.output, Path("runs") / name / "sweeps")
     try:
-        return _go_on(sweep_dir, searched)
+        return _go_on(sweep_dir, searched, record)
     except InputError:
-        if not (sweep_dir / course.DATA).is_file():
+        if known is None and not (sweep_dir / course.DATA).is_file():
             run.discard(sweep_dir, made_parents=not settings.output)
         raise
 
@@ -107,17 +112,27 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
 def resume(sweep_dir: Path) -> Path:
     """Go on with a sweep, by its own settings."""
     workers.work_alone()
+    several.end_with_parent()
+    children.prepare()
     record = run_directory.read_json(sweep_dir / SWEEP)
     module = cli.pipeline(record["pipeline"])
     settings = config.from_dict(module.Config, record["settings"], str(sweep_dir / SWEEP))
     search = config.from_dict(Search, record["search"], str(sweep_dir / SWEEP))
-    return _go_on(sweep_dir, Searched(record["pipeline"], settings, search))
+    return _go_on(sweep_dir, Searched(record["pipeline"], settings, search), record)
 
 
-def _go_on(sweep_dir: Path, searched: Searched) -> Path:
+def _go_on(sweep_dir: Path, searched: Searched, record: dict[str, Any]) -> Path:
+    if course.is_finished(sweep_dir):
+        print("This sweep is finished; nothing to do.")
+        return sweep_dir
     kept = signal.signal(signal.SIGTERM, _interrupt)
+    # Workers share the sweep of their chief.
+    held = contextlib.nullcontext() if several.is_worker() else run_directory.locked(sweep_dir, LOCK)
     try:
-        course.Course(sweep_dir, searched).go_on()
+        with held:
+            if not (several.is_worker() and (sweep_dir / SWEEP).is_file()):
+                run_directory.write_json(sweep_dir / SWEEP, record)
+            course.Course(sweep_dir, searched).go_on()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"What was done so far is kept. Go on by the same command, or by: kerasuite resume {sweep_dir}"

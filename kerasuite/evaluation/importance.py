@@ -30,7 +30,7 @@ class Importance:
     @property
     def sentence(self) -> str:
         """What can be said, with the number of trials that it is said by."""
-        by = f"by {self.trials} trials"
+        by = f"by {self.trials} finished trials"
         if self.explained <= 0:
             return (
                 f"Which settings mattered cannot be told {by}: a forest grown on some of them foresees none of others."

@@ -52,7 +52,7 @@ class SweepDisplay:
 
     @property
     def best_so_far(self) -> np.ndarray:
-        """The best value after each scored trial that was trained to its end or stopped, float (trials,)."""
+        """The best value after each scored trial, however it ended, float (trials,)."""
         values = np.array([trial["value"] for trial in self.scored])
         return (np.maximum if self.higher_is_better else np.minimum).accumulate(values)
 

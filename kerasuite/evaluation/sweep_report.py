@@ -75,7 +75,7 @@ def _summary(trials, reruns, chosen, objective: str, tuner: str, num_validation:
         f"{len(trials)} trials ({tuner}) in {seconds / 60:.0f} min, chosen by {objective} on {num_validation:,} "
         f"validation rows; the test rows were read by one run only, that of the chosen settings ({settings}). In the "
         f"sweep these reached {chosen['value']:.4f}, the best of many and so flattered; trained again with fresh seeds "
-        f"{statistics.fmean(again):.4f} ({values})."
+        f"{statistics.fmean(again):.4f} ({values}){f', the best of {len(reruns)} such means' * (len(reruns) > 1)}."
     )
 
 
@@ -102,17 +102,18 @@ def _certainty(means: Mapping[str, float], winner: str, num_validation: int) -> 
     found = intervals.wilson(round(means[winner] * num_validation), num_validation)
     alike = [name for name, mean in means.items() if name != winner and mean >= found.low]
     told = f" Its {num_validation:,} rows put the winner's between {found.low:.4f} and {found.high:.4f} (95 %)"
+    if len(means) == 1:
+        return f"{told}."
     if not alike:
-        return f"{told}, above all others trained again."
+        return f"{told}, above the means of all others trained again; how far seeds differ is not in that."
     return f"{told}: by them trial{'s' if len(alike) > 1 else ''} {', '.join(alike)} may be as good."
 
 
 def _settings(display: SweepDisplay, objective: str) -> Section:
     done = [trial for trial in display.trials if trial["status"] == "finished"]
     found = importance.importance([trial["values"] for trial in done], [trial["value"] for trial in done])
-    few = (
-        f"Which settings mattered cannot be told by {len(done)} finished trials; {importance.FEWEST_TRIALS} are needed."
-    )
+    why = "all have one value" if len(done) >= importance.FEWEST_TRIALS else f"{importance.FEWEST_TRIALS} are needed"
+    few = f"Which settings mattered cannot be told by {len(done)} finished trials; {why}."
     picture = Figure(
         "Circles were trained to their end; crosses were paused, or stopped as hopeless.",
         drawing.png(_Settings(display)),

@@ -54,16 +54,18 @@ class _Durable:
         super().reload()
         state = json.loads(Path(self._get_oracle_fname()).read_text())
         # A trial that was written, but not yet into the oracle's own file, is drawn again.
-        self.trials = {name: self.trials[name] for name in sorted(self.trials) if name in set(self.start_order)}
+        self.trials = {name: self.trials[name] for name in self.start_order}
         ongoing = {tuner: name for tuner, name in state["ongoing_trials"].items() if name in self.trials}
         self._retry_queue = list(state["retry_queue"])
         # Whoever ran a trial goes on with it.
         self.ongoing_trials = {tuner: self.trials[name] for tuner, name in ongoing.items()}
 
+    @keras_tuner.synchronized
     def hand_on(self, tuner_ids: Sequence[str]) -> None:
-        """Give the trials of all others than these to whoever asks next."""
+        """Give the trials of all others than these to whoever asks next, and wait for those others no longer."""
         for tuner_id in set(self.ongoing_trials) - set(tuner_ids):
             self._retry_queue.append(self.ongoing_trials.pop(tuner_id).trial_id)
+        self.tuner_ids &= set(tuner_ids)
 
     @keras_tuner.synchronized
     def create_trial(self, tuner_id):
@@ -84,7 +86,9 @@ class Bayesian(_Durable, oracles.BayesianOptimizationOracle):
     def populate_space(self, trial_id):
         """What to try next: the same, whether or not the search was interrupted before."""
         self._random_state = np.random.RandomState(self.seed + len(self.trials))
-        return super().populate_space(trial_id)
+        found = super().populate_space(trial_id)
+        # Where there are few values the process comes back to the best of them, which would only be trained again.
+        return self._random_populate_space() if self._duplicate(found.get("values") or {}) else found
 
 
 class Hyperband(_Durable, oracles.HyperbandOracle):
@@ -147,10 +151,17 @@ class Tuner(base_tuner.BaseTuner):
         folder: where the oracle's state lies; a search that was begun there goes on.
         attempt: runs a trial, from its name and its hyperparameters, and returns the objective's value. Raises Failed
             for settings that cannot be trained.
+        asking: called whenever this asks for a trial.
     """
 
-    def __init__(self, oracle, folder: Path, attempt: Callable[[str, keras_tuner.HyperParameters], float]):
-        self._attempt = attempt
+    def __init__(
+        self,
+        oracle,
+        folder: Path,
+        attempt: Callable[[str, keras_tuner.HyperParameters], float],
+        asking: Callable[[], None] = lambda: None,
+    ):
+        self._attempt, self._asking = attempt, asking
         with contextlib.redirect_stdout(None):
             super().__init__(oracle, directory=str(folder.parent), project_name=folder.name)
 
@@ -162,6 +173,7 @@ class Tuner(base_tuner.BaseTuner):
 
     def pre_create_trial(self):
         """Wait a little: a worker that has to wait for others asks again and again."""
+        self._asking()
         if self._is_worker():
             time.sleep(0.2)
 

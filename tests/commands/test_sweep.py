@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -134,12 +135,16 @@ def test_what_the_test_rows_are_changes_no_trial(call, swept, tmp_path, write_np
     assert accuracy[0] != accuracy[1]
 
 
-def begin(data, folder, *words):
+def begin(data, folder, *words, environment=None):
     """The sweep in a process of its own."""
     command = ["sweep", "mnist_cnn", "--data", data, *QUICK, *SEARCH, "--trials", 4, "--output", folder, *words]
-    with open(f"{folder}.log", "w") as log:
+    with open(f"{folder}.log", "a") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "kerasuite", *map(str, command)], stdout=log, stderr=log, start_new_session=True
+            [sys.executable, "-m", "kerasuite", *map(str, command)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | (environment or {}),
         )
 
 
@@ -200,6 +205,52 @@ def test_a_worker_that_is_killed_is_started_again_and_its_trial_goes_on(data, tm
     assert run_directory.is_finished(folder / "best")
 
 
+def processes_with(word):
+    """Those of this machine whose command has the word."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if str(word).encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except (PermissionError, FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_workers_end_with_the_process_that_started_them(data, tmp_path):
+    folder = tmp_path / "sweep"
+    process = begin(data, folder, "--workers", 2, "--epochs", 30, "--patience", 30, "--no-stop-early")
+    await_(lambda: [*folder.glob("trials/*/run/checkpoints/*")], process)
+    process.kill()
+    process.wait(20)
+    begun = time.monotonic()
+    while processes_with(folder):
+        assert time.monotonic() - begun < 20
+        time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_worker_that_is_heard_of_no_more_goes_to_another(data, tmp_path):
+    """Chief and workers by the environment, as on several machines; nobody starts the one that is killed again."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    folder = tmp_path / "sweep"
+    shared = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port, "KERASUITE_WAIT_SECONDS": "8"}
+    words = ["--epochs", 30, "--patience", 30, "--no-stop-early", "--best", 1, "--fresh-seeds", 1]
+    chief = begin(data, folder, *words, environment=shared | {"KERASTUNER_TUNER_ID": "chief"})
+    await_(lambda: (folder / "data.json").is_file(), chief)
+    lost = begin(data, folder, *words, environment=shared | {"KERASTUNER_TUNER_ID": "lost"})
+    await_(lambda: [*folder.glob("trials/*/run/checkpoints/*")], chief)
+    os.killpg(lost.pid, signal.SIGKILL)
+    kept = begin(data, folder, *words, environment=shared | {"KERASTUNER_TUNER_ID": "kept"})
+    assert chief.wait(200) == 0
+    assert kept.wait(30) == 0
+    assert "Nothing is heard of lost: others go on without" in Path(f"{folder}.log").read_text()
+    assert [row["status"] for row in rows(folder)] == ["finished"] * 4
+
+
 def write_space(path, settings):
     path.write_text(
         "from dataclasses import replace\n"
@@ -209,13 +260,25 @@ def write_space(path, settings):
     return path
 
 
-def test_three_failures_for_one_reason_end_a_sweep_with_that_reason(data, refused, tmp_path):
+def test_three_failures_for_one_reason_end_a_sweep_which_goes_on_once_that_is_mended(data, call, refused, tmp_path):
     space = write_space(tmp_path / "space.py", "batch_norm=True")
     folder = tmp_path / "sweep"
-    says = refused("sweep", "mnist_cnn", "--data", data, *QUICK, "--space", space, "--output", folder)
+    words = ["--space", space, "--trials", 4, "--best", 1, "--fresh-seeds", 1, "--output", folder]
+    says = refused("sweep", "mnist_cnn", "--data", data, *QUICK, *words)
     assert "3 trials failed for one reason" in says
     assert "--batch-norm goes with --model cnn" in says
     assert [row["status"] for row in rows(folder)] == ["failed"] * 3
+    with run_directory.locked(folder, attempt.LOCK):
+        assert "under way in another process" in refused("sweep", "mnist_cnn", "--data", data, *QUICK, *words)
+    write_space(space, "dropout=0.1")
+    assert call("sweep", "mnist_cnn", "--data", data, *QUICK, *words) == 0
+    assert {row["status"] for row in rows(folder)} == {"finished"}
+
+
+def test_an_error_in_ones_own_space_is_told_by_its_file(data, refused, tmp_path):
+    space = write_space(tmp_path / "space.py", "widths=3")
+    says = refused("sweep", "mnist_cnn", "--data", data, *QUICK, "--space", space, "--output", tmp_path / "sweep")
+    assert re.search(r"space of .*space.py: TypeError: .*widths", says)
 
 
 @pytest.mark.slow
@@ -256,6 +319,7 @@ def test_hyperband_goes_on_with_the_better_part(data, call, tmp_path):
         (["--trials", "0"], "--trials is 0; it must be at least 1"),
         (["--minutes", "-1"], "--minutes is -1.0; it must be over 0"),
         (["--data", "nowhere.npz"], "nowhere.npz"),
+        (["--seeds", "2"], "how often a sweep trains the best again is --fresh-seeds"),
     ],
 )
 def test_what_cannot_be_swept_is_told_and_leaves_nothing(data, refused, tmp_path, words, says):

@@ -16,13 +16,13 @@ def test_the_setting_that_decides_comes_first_and_the_number_of_trials_is_said()
     assert list(found.lost) == ["rate", "width"]
     assert found.lost["rate"][0] > 10 * found.lost["width"][0]
     assert found.explained > 0.8
-    assert found.sentence.startswith("rate mattered most, by 40 trials")
+    assert found.sentence.startswith("rate mattered most, by 40 finished trials")
 
 
 def test_where_nothing_decides_nothing_is_named():
     found = importance(settings(), RNG.normal(size=40))
     assert found.explained < 0.1
-    assert "cannot be told by 40 trials" in found.sentence
+    assert "cannot be told by 40 finished trials" in found.sentence
 
 
 def test_few_trials_or_equal_values_tell_nothing():

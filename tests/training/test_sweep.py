@@ -42,7 +42,7 @@ def searched(folder, kind="random", *, trials=20, epochs=1, space=square, kill_a
     return ran, tuner
 
 
-@pytest.mark.parametrize("kind", ["random", "grid"])
+@pytest.mark.parametrize("kind", ["random", "grid", "bayesian"])
 def test_all_combinations_are_tried_once(tmp_path, kind):
     ran, tuner = searched(tmp_path, kind)
     assert sorted((values["x"], values["y"]) for _, values in ran) == sorted(itertools.product((1, 2, 3), "ab"))
@@ -85,6 +85,19 @@ def test_a_trial_that_fails_is_marked_and_the_search_goes_on(tmp_path):
     assert len(ran) == 6
     assert sorted(trial.status for trial in tuner.oracle.trials.values()) == ["COMPLETED"] * 4 + ["FAILED"] * 2
     assert json.loads((tmp_path / "oracle" / "trial_00" / "trial.json").read_text())["message"] == "no such x"
+
+
+def test_who_is_heard_of_no_more_is_not_waited_for_and_others_take_the_trial(tmp_path):
+    oracle = sweep.oracle("random", square(), "val_loss", trials=2, epochs=1, seed=3, may_start=lambda: True)
+    sweep.Tuner(oracle, tmp_path / "oracle", lambda name, hp: 1.0)
+    lost, kept = oracle.create_trial("lost"), oracle.create_trial("kept")
+    oracle.hand_on(["kept"])
+    assert oracle.tuner_ids == {"kept"}
+    assert set(oracle.ongoing_trials) == {"kept"}
+    kept.status = "COMPLETED"
+    oracle.update_trial(kept.trial_id, {"val_loss": 1.0})
+    oracle.end_trial(kept)
+    assert oracle.create_trial("kept").trial_id == lost.trial_id
 
 
 def test_an_error_of_the_program_is_not_taken_for_the_trials(tmp_path):

@@ -6,15 +6,16 @@ import csv
 import dataclasses
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from kerasuite import cli, config, run_directory
+from kerasuite.commands.sweeps import workers
 from kerasuite.errors import InputError
 
 ROWS, SHARED, TRIALS, RERUNS = "rows", "shared", "trials", "reruns"
-RESULT, RUN, LOG = "result.json", "run", "log.txt"
+RESULT, RUN, LOG, LOCK = "result.json", "run", "log.txt", ".lock"
 PRECISION = "precision"
 
 Status = Literal["finished", "paused", "stopped", "failed"]
@@ -31,6 +32,7 @@ class Result:
         value: of the objective, at the epoch whose weights were kept.
         epochs: done in all.
         seconds: it took, those of its earlier rounds not among them.
+        trained: epochs that these seconds were for.
         run: its run directory, from the sweep's.
     """
 
@@ -39,6 +41,7 @@ class Result:
     status: Status
     value: float | None
     epochs: int
+    trained: int
     seconds: float
     run: str
     seed: int
@@ -96,19 +99,19 @@ def store_rows(pipeline: str, settings: config.Settings, sweep_dir: Path) -> dic
     }
 
 
-def train(job: Job) -> tuple[Status, float, int]:
+def train(job: Job) -> tuple[Status, float, int, int]:
     """Train as the pipeline does, on the stored rows.
 
     Returns:
-        How it ended, the objective's value at the epoch that is kept, and the number of epochs.
+        How it ended, the objective's value at the epoch that is kept, and the number of epochs, in all and now.
     """
     from kerasuite.data import kept
     from kerasuite.training import interruption, sweep
-    from kerasuite.training.checkpoint import discard
     from kerasuite.training.history import History
 
     began = time.monotonic()
     run_dir = job.sweep_dir / job.run
+    earlier = len(objective_course(run_dir / run_directory.HISTORY, job.objective))
     ended: list[Status] = []
 
     def rule(history: History) -> bool:
@@ -129,10 +132,8 @@ def train(job: Job) -> tuple[Status, float, int]:
         done = pause
     status = ended[0] if ended else "finished"
     _note_in_tensorboard(run_dir, job, done.best[job.objective], len(done.history))
-    if status != "paused":
-        discard(run_dir / run_directory.CHECKPOINTS)
     print(f"{status} after {time.monotonic() - began:.1f} s", flush=True)
-    return status, float(done.best[job.objective]), len(done.history)
+    return status, float(done.best[job.objective]), len(done.history), len(done.history) - earlier
 
 
 def _others(job: Job) -> list[list[dict[str, float]]]:
@@ -176,9 +177,16 @@ def measured_once(sweep_dir: Path, run_dir: Path) -> None:
             run_directory.remember(run_dir, name, lambda value=value: value)
 
 
+def in_order(paths: Iterable[Path]) -> list[Path]:
+    """Folders, or files in them, of trials and re-runs, by their trials' numbers: these may be of unlike lengths."""
+    folder = lambda path: (path if path.is_dir() else path.parent).name  # noqa: E731
+    return sorted(paths, key=lambda path: (int(folder(path).split("_")[0]), folder(path)))
+
+
 def forget(sweep_dir: Path) -> None:
     """Delete what only the search needed: the rows, what was made of them, and checkpoints of what was paused."""
-    for name in (ROWS, SHARED):
-        shutil.rmtree(sweep_dir / name, ignore_errors=True)
+    for path in (sweep_dir / SHARED, *sweep_dir.glob(f"*{ROWS}*"), sweep_dir / workers.ALIVE):
+        shutil.rmtree(path, ignore_errors=True)
+    (sweep_dir / LOCK).unlink(missing_ok=True)
     for path in sweep_dir.glob(f"*/*/{RUN}/{run_directory.CHECKPOINTS}"):
         shutil.rmtree(path, ignore_errors=True)

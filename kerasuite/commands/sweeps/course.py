@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,31 @@ def is_finished(sweep_dir: Path) -> bool:
     return (sweep_dir / run_directory.REPORT).is_file()
 
 
+def seconds_of_training(results: Sequence[Result], epochs: int | None) -> float:
+    """Seconds that a training to its end takes, from trials of which some were paused or stopped.
+
+    What every trial takes before its first epoch is told from the epochs' own time where trials differ in length.
+
+    Args:
+        epochs: of a training to its end, if known.
+
+    Example:
+        >>> one, three = (Result("0", {}, "paused", 0.5, n, n, seconds, "", 0) for n, seconds in ((1, 5.0), (3, 9.0)))
+        >>> seconds_of_training([one, three], 10), seconds_of_training([three], 9)
+        (23.0, 27.0)
+    """
+    if not results:
+        return 0.0
+    if epochs is None:
+        return statistics.median(result.seconds for result in results)
+    trained, seconds = ([getattr(result, name) for result in results] for name in ("trained", "seconds"))
+    if len({*trained}) > 1:
+        line = statistics.linear_regression(trained, seconds)
+        if line.slope > 0 and line.intercept > 0:
+            return line.intercept + line.slope * epochs
+    return epochs * statistics.median(map(operator.truediv, seconds, trained))
+
+
 class Course:
     """A sweep in a directory.
 
@@ -39,24 +66,29 @@ class Course:
     def __init__(self, sweep_dir: Path, searched: Searched):
         self.sweep_dir, self.searched = sweep_dir, searched
         self.settings, self.search = searched.settings, searched.search
-        self.table = None
-        self.trials = Trials(sweep_dir, searched, lambda: self.table and self.table.show())
+        self.trials = Trials(sweep_dir, searched, self._meanwhile)
+        self.table = Table(self.trials, self.seconds_left)
 
     def go_on(self) -> None:
         """Search, train the best again, run the winner, report. One of several workers searches, and that is all."""
-        if is_finished(self.sweep_dir):
-            print("This sweep is finished; nothing to do.")
-            return
         if workers.is_worker():
             self._wait_for_rows()
             self.tuner().search()
             return
+        self.trials.forget_failures()
         self._store_rows()
-        with Table(self.trials, self.seconds_left) as self.table:
+        with self.table:
             self._search()
             self.trials.refuse_without_result()
             again = self._again()
         self._conclude(again)
+
+    def _meanwhile(self) -> None:
+        """What a process does now and then while something trains: a worker is alive, and others show how it goes."""
+        if workers.is_worker():
+            workers.beat(self.sweep_dir)
+        else:
+            self.table.show()
 
     def _store_rows(self) -> None:
         """Read the data once for all trials; the test rows are not kept."""
@@ -90,11 +122,11 @@ class Course:
             seed=self.settings.seed + 1,  # a seed of 0 counts as none
             may_start=self._may_start,
         )
-        return sweep.Tuner(oracle, self.sweep_dir / ORACLE, self.trials.attempt)
+        return sweep.Tuner(oracle, self.sweep_dir / ORACLE, self.trials.attempt, self._meanwhile)
 
     def _search(self) -> None:
         if workers.is_chief():
-            workers.serve(self.tuner(), self.table.show)
+            workers.serve(self.sweep_dir, self.tuner(), self.table.show)
         elif self.search.workers > 1:
             workers.search(self.sweep_dir, self.search.workers, self.tuner, self.table.show)
         else:
@@ -113,14 +145,11 @@ class Course:
         """Seconds for further trials, without those of what is trained at the end; None if there is no end."""
         if self.search.minutes is None:
             return None
-        results = [result for result in self.trials.results() if result.epochs]
-        total = self.settings.total_epochs
-        # What was paused or stopped would have taken longer to its end.
-        whole = lambda result: 1 if result.status == "finished" or total is None else total / result.epochs  # noqa: E731
-        typical = statistics.median(result.seconds * whole(result) for result in results) if results else 0.0
+        results = [result for result in self.trials.results() if result.trained]
         at_the_end = min(self.search.best, max(len(results), 1)) * self.search.fresh_seeds + 1
         # One more trial has to find room too.
-        return 60 * self.search.minutes - self.table.seconds - (at_the_end + 1) * typical
+        whole = (at_the_end + 1) * seconds_of_training(results, self.settings.total_epochs)
+        return 60 * self.search.minutes - self.table.seconds - whole
 
     def _again(self) -> dict[str, list[Result]]:
         """The best trials, each trained again with fresh seeds: a maximum of many trials flatters itself."""
@@ -153,6 +182,7 @@ class Course:
             "values_of_fresh_seeds": values[winner.name],
             "mean_of_fresh_seeds": means[winner.name],
         }
+        counts = run_directory.read_json(self.sweep_dir / DATA)["counts"]
         run_directory.write_json(self.sweep_dir / BEST, record)
         settings = dataclasses.replace(settings, output=str(self.sweep_dir / FINAL))
         children.call(_final, self.searched.name, settings, self.sweep_dir)
@@ -166,7 +196,7 @@ class Course:
             trials=[dataclasses.asdict(each) for each in self.trials.results()],
             reruns=values,
             winner=winner.name,
-            num_validation=run_directory.read_json(self.sweep_dir / DATA)["counts"]["validation"],
+            num_validation=settings.num_validated(counts["validation"]),
             search=dataclasses.asdict(self.search),
             command=run_directory.read_json(self.sweep_dir / SWEEP)["command"],
             repeat=config.command(self.searched.name, settings),
@@ -182,7 +212,6 @@ def _final(name: str, settings: config.Settings, sweep_dir: Path) -> None:
         return
     if not (run_dir / run_directory.CONFIG).is_file():
         run.begin(name, settings)
-    if settings.seeds == 1:
-        run_directory.require_same(run_dir, "data", run_directory.read_json(sweep_dir / DATA)["fingerprint"])
-        attempt.measured_once(sweep_dir, run_dir)
+    run_directory.require_same(run_dir, "data", run_directory.read_json(sweep_dir / DATA)["fingerprint"])
+    attempt.measured_once(sweep_dir, run_dir)
     run.go_on(run_dir, name, settings)

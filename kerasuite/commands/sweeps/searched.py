@@ -6,7 +6,7 @@ import dataclasses
 import runpy
 import typing
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from kerasuite import cli, config, devices
@@ -66,7 +66,7 @@ class Searched:
             raise InputError(f"--space {self.search.space} cannot be run: {type(error).__name__}: {error}") from error
         if not callable(found.get("space")):
             raise InputError(f"--space {self.search.space} has no function space(hp, config).")
-        return found["space"]
+        return partial(_of_user, self.search.space, found["space"])
 
     def declared(self) -> keras_tuner.HyperParameters:
         """The hyperparameters, each with its range.
@@ -113,6 +113,16 @@ class Searched:
             raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
         if self.settings.total_epochs is None:
             raise InputError("--tuner hyperband parts the epochs: pass --epochs.")
+
+
+def _of_user(path: str, space: Callable[..., Any], hp: keras_tuner.HyperParameters, settings: Any) -> Any:
+    """What a user's own space makes; whatever goes wrong in it is theirs to mend."""
+    try:
+        return space(hp, settings)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"space of {path}: {type(error).__name__}: {error}") from error
 
 
 def _changes(one: config.Settings, other: config.Settings) -> set[str]:

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from kerasuite import run_directory
-from kerasuite.commands.sweeps.attempt import RERUNS, RESULT, RUN, TRIALS, Result, objective_course
+from kerasuite.commands.sweeps.attempt import (
+    RERUNS,
+    RESULT,
+    RUN,
+    TRIALS,
+    Result,
+    in_order,
+    objective_course,
+)
 from kerasuite.commands.sweeps.trials import Trials
 
 CLOCK = "clock.json"
@@ -107,7 +115,7 @@ class Table:
     def _running(self) -> list[Path]:
         sweep_dir = self.trials.sweep_dir
         folders = [*sweep_dir.glob(f"{TRIALS}/*"), *sweep_dir.glob(f"{RERUNS}/*")]
-        return [path for path in sorted(folders) if (path / RUN).is_dir() and not (path / RESULT).is_file()]
+        return [path for path in in_order(folders) if (path / RUN).is_dir() and not (path / RESULT).is_file()]
 
 
 def _settings(values: Any) -> str:

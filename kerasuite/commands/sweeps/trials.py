@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import re
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class Trials:
         folder = self.sweep_dir / TRIALS / name
         if not (folder / RESULT).is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            self._trial(name, hp).write(folder)
+            self._write(self._trial(name, hp), folder)
         result = Result.read(folder / RESULT)
         if result.status == "failed":
             raise sweep.Failed(result.reason)
@@ -64,13 +65,13 @@ class Trials:
             # A later round of hyperband goes on where the one before it paused.
             earlier = Result.read(self.sweep_dir / TRIALS / before / RESULT)
             if earlier.status == "finished":
-                return dataclasses.replace(earlier, name=name, seconds=0.0)
+                return dataclasses.replace(earlier, name=name, trained=0, seconds=0.0)
             place = earlier.run
         values = {each: value for each, value in hp.values.items() if not each.startswith("tuner/")}
         try:
             own = self.searched.space(hp, settings)
         except InputError as error:
-            return Result(name, values, "failed", None, 0, 0.0, place, settings.seed, str(error))
+            return Result(name, values, "failed", None, 0, 0, 0.0, place, settings.seed, str(error))
         return self._train(name, values, own, place, epochs=hp.values.get("tuner/epochs"))
 
     def again(self, trial: Result, seed: int) -> Result:
@@ -79,8 +80,14 @@ class Trials:
         folder = self.sweep_dir / RERUNS / name
         if not (folder / RESULT).is_file():
             settings = dataclasses.replace(self.settings_of(trial), seed=seed)
-            self._train(name, dict(trial.values), settings, f"{RERUNS}/{name}/{RUN}").write(folder)
+            self._write(self._train(name, dict(trial.values), settings, f"{RERUNS}/{name}/{RUN}"), folder)
         return Result.read(folder / RESULT)
+
+    def _write(self, result: Result, folder: Path) -> None:
+        result.write(folder)
+        if result.status != "paused":
+            # Not before the result is there: until then they are what is gone on from.
+            shutil.rmtree(self.sweep_dir / result.run / run_directory.CHECKPOINTS, ignore_errors=True)
 
     def _train(
         self, name: str, values: dict[str, Any], settings: config.Settings, place: str, *, epochs: int | None = None
@@ -108,11 +115,11 @@ class Trials:
         try:
             return end(*children.call(attempt.train, job, log=run_dir.parent / LOG, meanwhile=self.meanwhile))
         except (InputError, EnvironmentFault, children.ChildError) as error:
-            return end("failed", None, 0, reason=str(error))
+            return end("failed", None, 0, 0, reason=str(error))
 
     def results(self, folder: str = TRIALS) -> list[Result]:
-        """What trials, or re-runs, have given so far, in the order of their names."""
-        return [Result.read(path) for path in sorted((self.sweep_dir / folder).glob(f"*/{RESULT}"))]
+        """What trials, or re-runs, have given so far, in their order."""
+        return [Result.read(path) for path in attempt.in_order((self.sweep_dir / folder).glob(f"*/{RESULT}"))]
 
     def settings_of(self, trial: Result) -> config.Settings:
         """The settings that a trial was trained with."""
@@ -121,14 +128,17 @@ class Trials:
 
     def ranked(self) -> list[Result]:
         """The trials that may win, the best first: those that were trained to their end, or where hyperband got none
-        so far, those that it trained longest."""
+        so far, those that it trained longest. Of several with the same settings there is one."""
         last = {result.run: result for result in self.results()}.values()
         done = [result for result in last if result.status == "finished"]
         paused = [result for result in last if result.status == "paused"]
         longest = max((result.epochs for result in paused), default=0)
         sign = -1 if self.searched.higher_is_better else 1
         able = done or [result for result in paused if result.epochs == longest]
-        return sorted(able, key=lambda result: sign * result.value)
+        unlike: dict[str, Result] = {}
+        for result in sorted(able, key=lambda result: sign * result.value):
+            unlike.setdefault(repr(sorted(result.values.items())), result)
+        return list(unlike.values())
 
     def failing(self) -> str:
         """The reason for which too many trials failed, if there is one; numbers in it may differ."""
@@ -139,12 +149,19 @@ class Trials:
                 return next(reason for reason in failed if _without_numbers(reason) == words)
         return ""
 
+    def forget_failures(self) -> None:
+        """Forget what ended the sweep before, and re-runs that failed: when it is begun again that may be mended."""
+        for folder in (TRIALS, RERUNS) if self.failing() else (RERUNS,):
+            for result in self.results(folder):
+                if result.status == "failed":
+                    (self.sweep_dir / folder / result.name / RESULT).unlink()
+
     def refuse_without_result(self) -> None:
         """Raise InputError unless a trial may win."""
         if reason := self.failing():
             raise InputError(
-                f"{MOST_FAILURES} trials failed for one reason, and the sweep was stopped: {reason} Mend that, or what "
-                f"is searched, and start anew; {self.sweep_dir / TRIALS} has the log of each."
+                f"{MOST_FAILURES} trials failed for one reason, and the sweep was stopped: {reason} Mend that, then go "
+                f"on by the same command; or search something else. {self.sweep_dir / TRIALS} has the log of each."
             )
         if not self.ranked():
             results = self.results()

@@ -8,15 +8,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kerasuite.errors import EnvironmentFault
+from kerasuite.workers import wait_seconds
 
 _TUNER_ID, _IP, _PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 _CHIEF = "chief"
+# Set for workers that a process on this machine has started: they end when it does.
+_WITH_PARENT = "KERASUITE_END_WITH_PARENT"
+ALIVE, BEAT_SECONDS = "alive", 5.0
 # A worker that dies is started again so often; its trial goes on from its checkpoint.
 MOST_RESTARTS = 3
 POLL_SECONDS = 0.25
@@ -32,13 +36,73 @@ def is_worker() -> bool:
     return _IP in os.environ and not is_chief()
 
 
-def serve(tuner: Any, meanwhile: Callable[[], None]) -> None:
-    """Hand out trials to the workers of other machines, until the last is done."""
-    served = threading.Thread(target=tuner.search, daemon=True)
+def end_with_parent() -> None:
+    """If a chief on this machine has started this worker, end when it does: nobody else would end it."""
+    if _WITH_PARENT not in os.environ:
+        return
+
+    def wait():
+        os.read(0, 1)  # not sys.stdin, whose lock would be held where this process ends by itself
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def beat(sweep_dir: Path) -> None:
+    """Say that this worker is alive, in a file that the chief looks at."""
+    path = sweep_dir / ALIVE / os.environ[_TUNER_ID]
+    if not path.is_file() or time.time() - path.stat().st_mtime > BEAT_SECONDS:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(str(time.time()))
+
+
+class Hearts:
+    """How long each worker has been silent, by this machine's own clock.
+
+    Args:
+        sweep_dir: where they say that they are alive.
+    """
+
+    def __init__(self, sweep_dir: Path):
+        self.folder, self.last = sweep_dir / ALIVE, {}
+
+    def silent(self, names: Iterable[str], seconds: float) -> set[str]:
+        """Those of these workers that have said nothing for so long since they were first asked about."""
+        now, found = time.monotonic(), set()
+        for name in names:
+            path = self.folder / name
+            said = path.read_text() if path.is_file() else ""
+            if name not in self.last or self.last[name][0] != said:
+                self.last[name] = (said, now)
+            if now - self.last[name][1] > seconds:
+                found.add(name)
+        return found
+
+
+def serve(sweep_dir: Path, tuner: Any, meanwhile: Callable[[], None]) -> None:
+    """Hand out trials to the workers of other machines, until the last is done.
+
+    The trial of a worker that is silent goes to another.
+    """
+    faults: list[BaseException] = []
+
+    def search():
+        try:
+            tuner.search()
+        except BaseException as fault:
+            faults.append(fault)
+
+    served, hearts = threading.Thread(target=search, daemon=True), Hearts(sweep_dir)
     served.start()
     while served.is_alive():
         meanwhile()
+        expected = {*tuner.oracle.tuner_ids, *tuner.oracle.ongoing_trials}
+        if silent := hearts.silent(expected, max(wait_seconds(), 2 * BEAT_SECONDS)):
+            print(f"Nothing is heard of {', '.join(sorted(silent))}: others go on without.", file=sys.stderr)
+            tuner.oracle.hand_on(expected - silent)
         time.sleep(POLL_SECONDS)
+    if faults:
+        raise faults[0]
 
 
 def search(sweep_dir: Path, number: int, tuner: Callable[[], Any], meanwhile: Callable[[], None]) -> None:
@@ -86,8 +150,8 @@ def _start(sweep_dir: Path, name: str, shared: dict[str, str]) -> subprocess.Pop
     with open(_log(sweep_dir, name), "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "kerasuite", "resume", str(sweep_dir)],
-            env=os.environ | shared | {_TUNER_ID: name},
-            stdin=subprocess.DEVNULL,
+            env=os.environ | shared | {_TUNER_ID: name, _WITH_PARENT: "1"},
+            stdin=subprocess.PIPE,  # which ends with this process, however that ends
             stdout=log,
             stderr=log,
             start_new_session=True,  # Ctrl-C at the terminal is passed on from here
