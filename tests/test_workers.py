@@ -95,7 +95,7 @@ def test_what_works_alone_knows_of_no_others(monkeypatch):
 def test_a_time_to_wait_that_is_no_number_is_refused(monkeypatch):
     monkeypatch.setenv("KERASUITE_WAIT_SECONDS", "soon")
     with pytest.raises(InputError, match="KERASUITE_WAIT_SECONDS is 'soon'; expected seconds"):
-        workers._wait_seconds()
+        workers.wait_seconds()
 
 
 def test_a_team_of_one_says_everything_to_itself():
