@@ -190,8 +190,7 @@ class NextItemLoss(keras.layers.Layer):
 def log_sum_exp(scores: tf.Tensor) -> tf.Tensor:
     """The logarithm of the sum of exp(scores) of each row: (rows, items) to (rows,).
 
-    Scores are gone through three times, with the gradient, where TensorFlow's cross-entropy takes three times as long;
-    they must not be large.
+    Scores are gone through three times, the gradient included, by all cores; they must not be large.
     """
     powers = tf.exp(scores)
     sums = tf.reduce_sum(powers, -1)
