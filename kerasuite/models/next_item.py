@@ -194,7 +194,8 @@ def log_sum_exp(scores: tf.Tensor) -> tf.Tensor:
     """
     powers = tf.exp(scores)
     sums = tf.reduce_sum(powers, -1)
-    return tf.math.log(sums), lambda upstream: powers * (upstream / sums)[:, None]
+    # Where nothing was drawn but what is left out the sum is 0, and nothing is to be learnt.
+    return tf.math.log(sums), lambda upstream: powers * tf.math.divide_no_nan(upstream, sums)[:, None]
 
 
 def last_of(ids: tf.Tensor) -> tf.Tensor:

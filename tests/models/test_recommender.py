@@ -240,3 +240,11 @@ def test_the_logarithm_of_a_sum_of_powers_and_its_gradient_are_tensorflows_own()
 def test_scores_that_are_far_apart_have_a_finite_loss():
     trainer = next_item.trainer(made("lstm"), num_negatives=4, temperature=1e-3)
     assert np.isfinite(trainer(ids([3, 4, 5]), training=True)).all()
+
+
+def test_a_row_of_which_every_score_is_left_out_has_no_gradient():
+    scores = tf.constant([[-1e9, -1e9], [0.0, -1e9]])
+    with tf.GradientTape() as tape:
+        tape.watch(scores)
+        loss = tf.nn.softplus(next_item.log_sum_exp(scores))
+    np.testing.assert_allclose(tape.gradient(loss, scores), [[0, 0], [0.5, 0]])
