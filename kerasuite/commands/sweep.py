@@ -133,6 +133,9 @@ def _go_on(sweep_dir: Path, searched: Searched, record: dict[str, Any]) -> Path:
             if not (several.is_worker() and (sweep_dir / SWEEP).is_file()):
                 run_directory.write_json(sweep_dir / SWEEP, record)
             course.Course(sweep_dir, searched).go_on()
+            # Not before there is a report, by which others know that there is nothing to do.
+            if course.is_finished(sweep_dir):
+                (sweep_dir / LOCK).unlink(missing_ok=True)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"What was done so far is kept. Go on by the same command, or by: kerasuite resume {sweep_dir}"

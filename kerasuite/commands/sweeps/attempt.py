@@ -187,6 +187,5 @@ def forget(sweep_dir: Path) -> None:
     """Delete what only the search needed: the rows, what was made of them, and checkpoints of what was paused."""
     for path in (sweep_dir / SHARED, *sweep_dir.glob(f"*{ROWS}*"), sweep_dir / workers.ALIVE):
         shutil.rmtree(path, ignore_errors=True)
-    (sweep_dir / LOCK).unlink(missing_ok=True)
     for path in sweep_dir.glob(f"*/*/{RUN}/{run_directory.CHECKPOINTS}"):
         shutil.rmtree(path, ignore_errors=True)
