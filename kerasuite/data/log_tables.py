@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,9 @@ _CALLED = {
     TIME: (TIME, "timestamp", "ts", "date", "datetime", "unixreviewtime", "eventtime", "createdat"),
     RATING: (RATING, "ratings", "score", "overall", "stars"),
 }
+# What else speaks of times in a column's name, as timeframe, t_dat and InvoiceDate do; its values decide, by so many of
+# the first: numbers are seconds since 1970 from 1973 on.
+_SPEAKS_OF_TIMES, _LOOKED_AT, _EPOCHS = re.compile("time|date|stamp|dat$"), 1000, 1e8
 # Columns of files that have no names above them, by their number.
 _UNNAMED = {2: (USER, ITEM), 4: (USER, ITEM, RATING, TIME)}
 _UNNAMED_ENDINGS, _DOUBLE_COLON = (".txt", ".data", ".dat"), "::"
@@ -82,6 +86,9 @@ def read(path: Path, columns: LogColumns) -> LogTable:
     """
     table = _table(path)
     names, notes = _column_names(path, table.frame.columns, columns)
+    if TIME not in names and (time := _time_by_its_values(path, table.frame, names.values())):
+        names[TIME] = time
+        notes += (f"Of {path.name}, the column {time!r} is taken as the time.",)
     cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
     frame = table.frame.select(cells).with_columns(
         pl.lit(path.name).alias(SOURCE), (pl.int_range(pl.len()) + table.first_row).alias(ROW)
@@ -208,6 +215,26 @@ def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tupl
     return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
 
 
+def _time_by_its_values(path: Path, frame: pl.DataFrame, others: Iterable[str]) -> str | None:
+    """The column whose name speaks of times and whose first values are some: the file's order is no substitute for it.
+
+    Numbers may be durations, so they have to be such as count from 1970.
+    """
+    found = []
+    for name in set(frame.columns) - {*others}:
+        known = frame[name].drop_nulls().str.strip_chars().head(_LOOKED_AT)
+        times = seconds(known.filter(known != ""))
+        are_dates = times.null_count() == 0 and not are_numbers(known).any()
+        if len(times) and _SPEAKS_OF_TIMES.search(name.lower()) and (are_dates or (times.median() or 0) > _EPOCHS):
+            found.append(name)
+    if len(found) > 1:
+        raise InputError(
+            f"{path} has {len(found)} columns that may hold the time: {', '.join(map(repr, sorted(found)))}. Say which "
+            "by --time-column."
+        )
+    return found[0] if found else None
+
+
 def plain(name: str) -> str:
     """A column's name in lower case, letters and digits alone."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
@@ -222,17 +249,19 @@ def seconds(times: pl.Series) -> pl.Series:
     """Times of numbers or of dates as float64, dates in seconds since 1970; null where it is neither.
 
     Example:
-        >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01T01:00:00+01:00", "soon"])).to_list()
+        >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01 01:00:00+01:00", "soon"])).to_list()
         [12.5, 86400.0, 0.0, None]
     """
     numbers = times.cast(pl.Float64, strict=False).set(~are_numbers(times), None)
     if not numbers.null_count():
         return numbers
-    plain_times, day = times.str.strip_suffix("Z"), "%Y-%m-%d"
-    for pattern in (f"{day}T%H:%M:%S%.f", f"{day} %H:%M:%S%.f", f"{day} %H:%M", f"{day}T%H:%M:%S%.f%z", day):
+    day = "%Y-%m-%d"
+    # A time stands behind a T or a space, and what it is in may follow: Z, UTC or +01:00.
+    times = times.str.replace(r"^(\d+-\d+-\d+) +", "${1}T").str.replace(r"\s*(Z|UTC)$", "").str.replace(" ", "")
+    for pattern in (f"{day}T%H:%M:%S%.f", f"{day}T%H:%M", f"{day}T%H:%M:%S%.f%z", f"{day}T%H:%M%z", day):
         if pattern == day:
-            dates = plain_times.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
+            dates = times.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
         else:
-            dates = plain_times.str.to_datetime(pattern, strict=False, time_unit="us")
+            dates = times.str.to_datetime(pattern, strict=False, time_unit="us")
         numbers = numbers.fill_null(dates.to_physical().cast(pl.Float64) / 1e6)
     return numbers

@@ -1,6 +1,8 @@
+import datetime
 import gzip
 
 import numpy as np
+import polars as pl
 import pytest
 
 from kerasuite.data import interactions
@@ -218,6 +220,45 @@ def test_dates_are_times(log):
     found = log("user,item,date\na,x,2024-01-03\na,y,2024-01-02T10:00:00Z\n")
     assert told(found) == [("a", "y"), ("a", "x")]
     assert found.times.tolist() == [1704189600.0, 1704240000.0]
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2024-01-02 10:00:00 UTC", "2024-01-02 11:00:00+01:00", "2024-01-02 11:00:00 +0100", "2024-01-02T10:00"],
+)
+def test_a_date_may_have_a_zone_behind_it_and_no_seconds(log, time):
+    assert log(f"user,item,time\na,x,{time}\n").times.tolist() == [1704189600.0]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
+def test_dates_of_parquet_may_have_a_zone(tmp_path, zone):
+    when = datetime.datetime(2024, 1, 2, 10, tzinfo=datetime.UTC)
+    times = pl.Series([when], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone(zone)
+    pl.DataFrame({"user": ["a"], "item": ["x"], "time": times}).write_parquet(tmp_path / "log.parquet")
+    found = interactions.read([str(tmp_path / "log.parquet")], LogColumns())
+    assert found.times.tolist() == [1704189600.0]
+
+
+@pytest.mark.parametrize(
+    ("name", "late", "early"), [("t_dat", "2024-01-03", "2024-01-02"), ("timeframe", "1704189600", "1704103200")]
+)
+def test_a_column_that_speaks_of_times_and_holds_some_is_the_time_and_that_is_said(log, name, late, early):
+    found = log(f"user,item,{name}\na,x,{late}\na,y,{early}\n")
+    assert told(found) == [("a", "y"), ("a", "x")]
+    assert f"Of log.csv, the column '{name}' is taken as the time." in found.notes
+
+
+def test_durations_are_not_taken_for_times(log):
+    found = log("user,item,playtime\na,x,30\na,y,20\n")
+    assert found.times is None
+    assert told(found) == [("a", "x"), ("a", "y")]
+
+
+def test_of_several_columns_that_may_be_the_time_one_has_to_be_named(log):
+    text = "user,item,order_date,ship_date\na,x,2024-01-02,2024-01-05\n"
+    with pytest.raises(InputError, match="2 columns that may hold the time: 'order_date', 'ship_date'"):
+        log(text)
+    assert log(text, time="order_date").times.tolist() == [1704153600.0]
 
 
 def test_a_second_time_with_an_item_is_left_out_and_counted(log):
