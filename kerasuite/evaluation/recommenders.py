@@ -20,8 +20,8 @@ MOST_ITEMS_OF_EASE = 8000
 NEIGHBOURS, SHRINK = 100, 10.0
 RIDGE = 250.0
 RECENT = 0.1
-# Numbers in memory at a time, in each of a few arrays.
-_BLOCK_CELLS = 2**24
+# Numbers in memory at a time, in each of a few arrays: such as stay in the cache where they are put in order.
+_BLOCK_CELLS = 2**18
 
 
 @dataclass(frozen=True)
@@ -148,13 +148,15 @@ def _by_links(past: Past, links: sparse.csr_matrix | None, popularity: np.ndarra
 
     def lists(histories: Ragged, k: int) -> np.ndarray:
         found = np.empty((len(histories), k), np.int32)
-        # Longest first: a block is as wide as its first.
-        order_of_rows = np.argsort(-histories.lengths, kind="stable")
-        wide = (k + histories.lengths[order_of_rows]) * (NEIGHBOURS if links is not None else 1)
-        for rows in map(order_of_rows.__getitem__, _blocks(wide)):
+        read = _last_alone(histories) if only_last else histories
+        linked = _rows_of(read, len(popularity)) @ np.diff(links.indptr) if links is not None else 0 * histories.lengths
+        # Longest first: every row of a block has as many of the popular items as its first.
+        longest_first = np.argsort(-histories.lengths, kind="stable")
+        for rows in _blocks(linked[longest_first], k + histories.lengths[longest_first]):
+            rows = longest_first[rows]
             some = histories[rows]
             often = order[: k + (0 if past.repeats else some.lengths.max(initial=0))]
-            candidates = _candidates(some, links, often, only_last)
+            candidates = _candidates(read[rows], links, often)
             candidates.data += fallback[candidates.indices]
             if not past.repeats:
                 candidates = _leave_out(candidates, some)
@@ -164,15 +166,29 @@ def _by_links(past: Past, links: sparse.csr_matrix | None, popularity: np.ndarra
     return lists
 
 
-def _blocks(cells: np.ndarray) -> Iterator[np.ndarray]:
-    """Row numbers, so many at a time that their cells fit into memory; a row is never cut."""
-    of_block = (np.cumsum(cells) - cells) // _BLOCK_CELLS
-    for block in np.split(np.arange(len(cells)), np.flatnonzero(np.diff(of_block)) + 1):
-        if len(block):
-            yield block
+def _blocks(cells: np.ndarray, width: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Row numbers, so many at a time that their cells fit into memory; a row is never cut.
+
+    Args:
+        cells: of each row.
+        width: further cells that each row of a block has, as many as the block's first.
+    """
+    width, start = np.zeros(len(cells), int) if width is None else width, 0
+    while start < len(cells):
+        some = cells[start : start + _BLOCK_CELLS]
+        needed = np.cumsum(some) + width[start] * np.arange(1, len(some) + 1)
+        end = start + max(1, int(np.searchsorted(needed, _BLOCK_CELLS, side="right")))
+        yield np.arange(start, end)
+        start = end
 
 
-def _candidates(histories: Ragged, links, often: np.ndarray, only_last: bool) -> sparse.csr_matrix:
+def _last_alone(histories: Ragged) -> Ragged:
+    """The last item of each history, of those that have any."""
+    last = histories.offsets[1:][histories.lengths > 0] - 1
+    return Ragged(histories.values[last], np.cumsum([0, *(histories.lengths > 0)]))
+
+
+def _candidates(histories: Ragged, links, often: np.ndarray) -> sparse.csr_matrix:
     """What is linked to, with the sum of its links, and popular items, with 0 where they are not."""
     n = len(histories)
     number = links.shape[1] if links is not None else int(often.max()) + 1
@@ -181,9 +197,6 @@ def _candidates(histories: Ragged, links, often: np.ndarray, only_last: bool) ->
     )
     if links is None:
         return popular
-    if only_last:
-        last = histories.offsets[1:][histories.lengths > 0] - 1
-        histories = Ragged(histories.values[last], np.cumsum([0, *(histories.lengths > 0)]))
     return _united(_rows_of(histories, number) @ links, popular)
 
 

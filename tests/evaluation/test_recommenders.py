@@ -115,3 +115,9 @@ def test_what_the_data_do_not_permit_is_left_out(monkeypatch):
     assert "most_popular_recently" not in recommenders.fit_all(PAST)
     monkeypatch.setattr(recommenders, "MOST_ITEMS_OF_EASE", 24)
     assert "ease" not in recommenders.fit_all(PAST)
+
+
+def test_a_block_holds_what_its_rows_are_linked_to_and_for_each_as_much_as_its_first_needs(monkeypatch):
+    monkeypatch.setattr(recommenders, "_BLOCK_CELLS", 16)
+    blocks = recommenders._blocks(np.array([5, 5, 5, 1, 40, 1]), np.array([3, 3, 1, 1, 1, 1]))
+    assert [block.tolist() for block in blocks] == [[0, 1], [2, 3], [4], [5]]
