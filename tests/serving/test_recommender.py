@@ -170,8 +170,9 @@ def test_rows_of_examples_become_their_last_items_with_the_older_ones_behind_the
 @pytest.mark.parametrize("number", [7, 64 * 4 * 3, 64 * 4 * 3 + 1, 1000, 4096])
 def test_the_best_are_those_of_putting_all_in_order_and_of_equal_ones_the_first(number):
     rng = np.random.default_rng(number)
-    # Of so few values many are equal; some items are left out.
-    scores = rng.choice([-np.inf, *range(5)], (20, number)).astype(np.float32)
+    # Of few values many are equal, of many the best are apart; some items are left out.
+    drawn = [rng.choice([-np.inf, *range(values)], (100, number)) for values in (5, number)]
+    scores = np.concatenate(drawn).astype(np.float32)
     scores[0, 3:] = -np.inf
     found, places = recommender.top_k(tf.constant(scores), 3)
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :3]
