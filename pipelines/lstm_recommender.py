@@ -159,6 +159,8 @@ def load(config: Config) -> Splits:
     notes = (*log.notes, *parts.notes, _next_item.size_note(log), *(known.notes if known else ()))
     if config.model == POINTWISE:
         notes += (likes.like_from(parts.train, config.like_from)[1],)
+    elif drawn := _next_item.num_negatives(config, len(parts.train.class_names)):
+        notes += (f"In the loss {drawn:,} items, drawn for each step anew, stand for all others (--negatives).",)
     warnings = tuple(interactions.skipped_sentence(log))
     return Splits(parts.train, parts.validation, parts.test, log.skipped, notes, warnings, log.num_skipped)
 
