@@ -31,6 +31,15 @@ def test_where_items_may_come_again_they_are_recommended_again():
     assert recommenders.most_popular(past)(Ragged.of([[1]]), 2).tolist() == [[1, 0]]
 
 
+def test_where_items_may_come_again_what_a_user_had_most_often_is_a_baseline():
+    past = Past(Ragged.of([[0, 1], [1, 1, 3]]), 5, repeats=True)
+    assert recommenders.fit_all(past)["own_most_frequent"](Ragged.of([[4, 0, 4], []]), 4).tolist() == [
+        [4, 0, 1, 3],
+        [1, 0, 3, 2],
+    ]
+    assert "own_most_frequent" not in recommenders.fit_all(Past(past.sequences, 5))
+
+
 def test_what_was_popular_long_ago_is_not_popular_recently():
     sequences = Ragged.of([[0, 1]] * 5 + [[2]] * 2)
     times = Ragged.of([[0.0, 1.0]] * 5 + [[9.0]] * 2, float)
@@ -109,6 +118,16 @@ def test_nobody_is_recommended_what_they_had_or_anything_twice(name):
         items = lists[row][lists[row] >= 0].tolist()
         assert not set(items) & set(history.tolist())
         assert len(set(items)) == len(items) == min(20, 25 - len(history))
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_histories_and_what_is_fitted_on_stay_as_they_are(repeats):
+    unordered = Ragged.of([[3, 1, 3], [2, 0]]), Ragged.of([[4, 2], [1, 0, 1]])
+    before = [each.values.copy() for each in unordered]
+    for lists in recommenders.fit_all(Past(unordered[0], 5, repeats=repeats)).values():
+        lists(unordered[1], 3)
+    for each, values in zip(unordered, before):
+        np.testing.assert_array_equal(each.values, values)
 
 
 def test_what_the_data_do_not_permit_is_left_out(monkeypatch):
