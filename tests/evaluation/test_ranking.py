@@ -47,6 +47,17 @@ def test_of_equal_scores_the_first_item_comes_first():
     assert ranking.best(np.array([[0.0, 5.0, 5.0, 5.0, 1.0]]), 3).tolist() == [[1, 2, 3]]
 
 
+@pytest.mark.parametrize("number", [5, 64 * 12, 64 * 12 + 63, 2000])
+def test_the_best_of_many_are_those_of_putting_all_in_order(number):
+    rng = np.random.default_rng(number)
+    # Of few values many are equal, of many the best are apart; some items are left out, and of one row nearly all.
+    scores = np.concatenate([rng.choice([-np.inf, *range(values)], (50, number)) for values in (5, 10 * number)])
+    scores[0, 2:] = -np.inf
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :3]
+    expected = np.where(np.take_along_axis(scores, order, 1) > -np.inf, order, -1)
+    np.testing.assert_array_equal(ranking.best(scores, 3), expected)
+
+
 def test_a_list_is_short_where_there_are_too_few_items():
     assert ranking.best(ranking.without(np.zeros((1, 4)), Ragged.of([[0, 3]])), 4).tolist() == [[1, 2, -1, -1]]
 
