@@ -190,7 +190,7 @@ def preparation(config: Config, encoder: Encoder) -> TextPreparation | WholeText
         return WholeTexts()
     tokenize = encoder.tokenizer if encoder.pieces is None else WordPiece(encoder.pieces, encoder.lowercase)
     ends = encoder.start, encoder.end, encoder.pad
-    vocabulary = Vocabulary(tokenize, *ends, encoder.longest, encoder.digest)
+    vocabulary = Vocabulary(tokenize, *ends, encoder.longest, encoder.vocabulary_digest)
     return TextPreparation(vocabulary, config.max_length)
 
 

@@ -11,12 +11,13 @@ from contextvars import ContextVar
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from kerasuite.contracts import Examples
 
+Made = TypeVar("Made")
 _VALUE, _BUFFERS, _ENDS = "value.pickle", "buffers.bin", "ends.npy"
 _ALIGNED = 64
 _FOLDER: ContextVar[Path | None] = ContextVar("kept", default=None)
@@ -66,8 +67,10 @@ def sharing(folder: Path) -> Iterator[None]:
         _FOLDER.reset(token)
 
 
-def once(examples: Examples, key: str, make: Callable[[], Examples]) -> Examples:
+def once(examples: Examples, key: str, make: Callable[[], Made]) -> Made:
     """What `make` makes of these examples: within `sharing` made by the first process that asks.
+
+    Examples that were made of them get their ids.
 
     Args:
         key: names what is made of them.
@@ -80,4 +83,5 @@ def once(examples: Examples, key: str, make: Callable[[], Examples]) -> Examples
         made = make()
         folder.mkdir(parents=True, exist_ok=True)
         save(folder / name, made)
-    return replace(load(folder / name), ids=examples.ids)
+    found = load(folder / name)
+    return replace(found, ids=examples.ids) if isinstance(found, Examples) else found

@@ -48,6 +48,10 @@ def learnt_pieces(examples: Examples, size: int) -> list[str]:
     Raises:
         InputError: the texts have too little in them to learn from.
     """
+    return kept.once(examples, f"pieces {size}", lambda: _learnt_pieces(examples, size))
+
+
+def _learnt_pieces(examples: Examples, size: int) -> list[str]:
     import keras_hub
 
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)

@@ -62,6 +62,14 @@ class Encoder:
         """Whether the network makes token ids by itself."""
         return self.model.inputs[0].dtype == "string"
 
+    @property
+    def vocabulary_digest(self) -> str:
+        """Of what says which ids a text has: of the pieces where they are known, else of the whole encoder."""
+        if self.pieces is None:
+            return self.digest
+        told = [self.pieces, self.lowercase, self.start, self.end]
+        return hashlib.blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+
 
 def load(name: str, pooling: Pooling = "auto") -> Encoder:
     """A pretrained encoder.

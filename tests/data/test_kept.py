@@ -47,6 +47,13 @@ def test_nothing_is_made_twice_within_sharing(tmp_path):
     assert len(calls) == 3
 
 
+def test_what_is_made_need_not_be_examples(tmp_path):
+    with kept.sharing(tmp_path):
+        assert [kept.once(examples(), "key", lambda made=made: made) for made in (["a", "b"], ["c"])] == [
+            ["a", "b"]
+        ] * 2
+
+
 def test_it_is_made_each_time_outside(tmp_path):
     calls = []
     for _ in range(2):

@@ -156,6 +156,13 @@ def test_the_digest_tells_weights_pooling_and_what_makes_token_ids(checkpoint, t
     assert small[0] != small[1]
 
 
+def test_encoders_of_the_same_pieces_make_the_same_ids_whatever_their_weights():
+    made = [encoders.from_scratch("small", tiny_bert.PIECES, dim=dim, num_heads=2) for dim in (4, 8)]
+    made.append(encoders.from_scratch("small", [*tiny_bert.PIECES[:-1], "x"], dim=4))
+    same, wider, other = (encoder.vocabulary_digest for encoder in made)
+    assert same == wider != other
+
+
 def changed(**changes):
     return {name: value for name, value in (tiny_bert.tensors() | changes).items() if value is not None}
 
