@@ -164,7 +164,7 @@ def _number_words(name: str, estimate: Mapping[str, Any], unit: str, kind: str =
 
 
 def verdict_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
-    """The model against its best baseline, with both numbers; empty without a verdict.
+    """The model against its best baseline, with both numbers, and another that did better; empty without a verdict.
 
     Example:
         >>> model, linear = ({"value": v, "low": v - 0.002, "high": v + 0.002, "n": 10000} for v in (0.991, 0.92))
@@ -178,16 +178,19 @@ def verdict_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
     estimate = metrics.get("test", {}).get(name)
     if not word or not estimate or not baselines:
         return ""
-    against = metrics.get("best_baseline")
-    if against not in baselines:
-        sign = -1 if name.endswith(LOWER_IS_BETTER) else 1
-        against = max(baselines, key=lambda key: sign * (baselines[key]["value"] or 0))
+    goodness = lambda each: (-1 if name.endswith(LOWER_IS_BETTER) else 1) * (each["value"] or 0)  # noqa: E731
+    ahead = max(baselines, key=lambda key: goodness(baselines[key]))
+    against = metrics["best_baseline"] if metrics.get("best_baseline") in baselines else ahead
     percent = "%" if PROPORTIONS.search(name) else ""
     ours, theirs = (_formatted(name, scores)[0] + percent for scores in (estimate, baselines[against]))
     start = {"better": "Better than", "not shown": "Not shown to be better than", "worse": "Worse than"}[word]
     chance = f" ({p_words(metrics['p_value'])})" if metrics.get("p_value") is not None else ""
     rival = metric_words(against)
-    return f"{start} {rival}: {ours} against {theirs} on the same {estimate['n']:,} test {unit}{chance}."
+    said = f"{start} {rival}: {ours} against {theirs} on the same {estimate['n']:,} test {unit}{chance}."
+    # The rival was chosen before the test was read, on which another may do better than both.
+    if ahead != against and goodness(baselines[ahead]) > goodness(estimate):
+        said += f" On these {unit} {metric_words(ahead)} has {_formatted(name, baselines[ahead])[0]}{percent}."
+    return said
 
 
 def p_words(p: float) -> str:

@@ -70,6 +70,15 @@ def test_the_verdict_names_the_baseline_and_both_numbers(word, start):
     assert sentence == f"{start} logistic regression: 93.0% against 72.0% on the same 380 test rows (p = 0.003)."
 
 
+def test_a_baseline_that_was_not_chosen_and_is_ahead_of_the_model_on_the_test_is_named_too():
+    baselines = {"majority": {"accuracy": estimate(0.94)}, "logistic_regression": {"accuracy": estimate(0.72)}}
+    sentence = verdict_sentence(results(baselines=baselines))
+    assert sentence.startswith("Better than logistic regression: 93.0% against 72.0%")
+    assert sentence.endswith("On these rows majority has 94.0%.")
+    less = {"majority": {"accuracy": estimate(0.92)}, "logistic_regression": {"accuracy": estimate(0.72)}}
+    assert "majority" not in verdict_sentence(results(baselines=less))
+
+
 def test_without_a_chosen_baseline_the_strongest_one_is_named():
     metrics = results(best_baseline=None, p_value=None)
     assert verdict_sentence(metrics).startswith("Better than logistic regression")
