@@ -19,7 +19,7 @@ from kerasuite.serving.replicas import Replicas
 BATCH_SIZE = 128
 # Items of a chunk, when the best of a row are looked for.
 CHUNK = 64
-# Two items whose scores lie this close are a tie: either may come first.
+# Two items whose scores lie this close are a tie, either may come first: of a list's largest, or of 1 if that is less.
 TIE = 1e-4
 
 
@@ -230,7 +230,8 @@ def compare(served: Lists, in_python: Lists, ids: Sequence[str]) -> dict[str, fl
     differences = np.abs(np.subtract(served.scores, in_python.scores, out=np.zeros(is_item.shape), where=is_item))
     rows = np.flatnonzero((served.items != in_python.items).any(1))
     untied = [row for row in rows if not _is_tied(*(part[row] for part in (*served[:2], *in_python[:2])))]
-    wrong = np.union1d(untied, np.flatnonzero(~(differences <= TIE).all(1))).astype(int)
+    allowed = _tolerance(in_python.scores)[:, None]
+    wrong = np.union1d(untied, np.flatnonzero(~(differences <= allowed).all(1))).astype(int)
     if len(wrong):
         named = ", ".join(str(ids[row]) for row in wrong[:5])
         raise EnvironmentFault(
@@ -249,5 +250,11 @@ def _is_tied(items: np.ndarray, scores: np.ndarray, others: np.ndarray, other_sc
     if (items < 0).sum() != (others < 0).sum():
         return False
     items, scores, others, other_scores = (part[items >= 0] for part in (items, scores, others, other_scores))
-    known = dict(zip(others, other_scores))
-    return all(abs(known.get(item, other_scores[-1]) - score) <= TIE for item, score in zip(items, scores))
+    known, allowed = dict(zip(others, other_scores)), _tolerance(other_scores)
+    return all(abs(known.get(item, other_scores[-1]) - score) <= allowed for item, score in zip(items, scores))
+
+
+def _tolerance(scores: np.ndarray) -> np.ndarray:
+    """How far scores of a list (..., k) may be apart: cosines are exact to float32, and then divided."""
+    sizes = np.abs(scores, out=np.zeros_like(scores), where=np.isfinite(scores))
+    return TIE * sizes.max(-1, initial=1.0)

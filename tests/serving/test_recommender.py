@@ -127,6 +127,11 @@ def test_equal_scores_may_stand_in_either_order():
     assert recommender.compare(lists(["a", "b", "d"], [3.0, 2.0, 1.0]), SAID, ["u"])["label_disagreements"] == 0
 
 
+def test_large_scores_may_differ_by_more():
+    large = lists(["a", "b", "c"], [900.0, 500.0, 499.99])
+    assert recommender.compare(lists(["a", "c", "b"], [900.01, 500.0, 500.0]), large, ["u"])["checked"] == 1
+
+
 @pytest.mark.parametrize(
     "other",
     [
