@@ -15,7 +15,7 @@ from kerasuite.errors import InputError
 ID, TITLE, GROUP = "id", "title", "group"
 # What a column may be called, with spaces, dashes and underscores left out.
 _CALLED = {
-    ID: (ID, "item", "itemid", "iid", "movieid", "productid", "articleid", "trackid", "bookid", "asin", "parentasin"),
+    ID: (ID, *log_tables.CALLED[log_tables.ITEM]),
     TITLE: (TITLE, "name", "movietitle", "itemname", "productname"),
     GROUP: (GROUP, "genre", "genres", "category", "categories", "class", "brand"),
 }
@@ -64,7 +64,7 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
         InputError: it cannot be read, no column holds ids, or none of the ids is in the catalogue.
     """
     frame = _frame(path)
-    names = _columns(path, frame.columns)
+    names, notes = _columns(path, frame, item_ids)
     cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
     with_id = frame.select(cells).filter(pl.col(ID) != "")
     known = with_id.unique(ID, keep="first", maintain_order=True)
@@ -86,7 +86,7 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
         "row(s) of it have no id": len(frame) - len(with_id),
         "row(s) of it have an id that stands there before": len(with_id) - len(known),
     }
-    notes = (f"Titles and groups of the items are those of {path.name}.",)
+    notes += (f"Titles and groups of the items are those of {path.name}.",)
     notes += tuple(f"{count:,} {what}." for what, count in counted.items() if count)
     if (columns[1] != "").any():
         notes += (
@@ -131,15 +131,14 @@ def _typed(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(name).str.replace_all(" ", "|", literal=True) for name in lists)
 
 
-def _columns(path: Path, there: Sequence[str]) -> dict[str, str]:
-    found = {}
+def _columns(path: Path, frame: pl.DataFrame, item_ids: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Which column is which, and a sentence on what was guessed."""
+    there, found, notes = frame.columns, {}, ()
     for what, called in _CALLED.items():
         fitting = [name for name in there if log_tables.plain(name) in called and name not in found.values()]
         if what == ID and len(fitting) > 1:
-            raise InputError(
-                f"--items {path} has {len(fitting)} columns that may hold the ids: {', '.join(map(repr, fitting))}. "
-                "Rename all but one."
-            )
+            fitting = [max(fitting, key=lambda name: frame[name].str.strip_chars().is_in(item_ids).sum())]
+            notes = (f"Of {path.name}, {fitting[0]!r} is taken as the ids: most of its values are in the log.",)
         if fitting:
             found[what] = min(fitting, key=lambda name: called.index(log_tables.plain(name)))
     if ID not in found:
@@ -149,4 +148,4 @@ def _columns(path: Path, there: Sequence[str]) -> dict[str, str]:
         )
     if len(found) == 1:
         raise InputError(f"--items {path} has no titles and no groups; it has {', '.join(map(repr, there))}.")
-    return found
+    return found, notes

@@ -18,9 +18,15 @@ from kerasuite.errors import InputError
 USER, ITEM, TIME, RATING = "user", "item", "time", "rating"
 SOURCE, ROW = "source", "row"
 # What a column may be called if nothing is said, with spaces, dashes and underscores left out.
-_CALLED = {
-    USER: (USER, "userid", "uid", "reviewerid", "customerid", "customer", "visitorid", "sessionid", "session"),
-    ITEM: (ITEM, "itemid", "iid", "movieid", "productid", "product", "articleid", "trackid", "bookid", "asin"),
+CALLED = {
+    USER: (
+        *(USER, "userid", "uid", "reviewerid", "customerid", "customer", "visitorid", "memberid", "accountid"),
+        *("sessionid", "session"),
+    ),
+    ITEM: (
+        *(ITEM, "itemid", "iid", "movieid", "productid", "product", "articleid", "trackid", "songid", "videoid"),
+        *("bookid", "isbn", "asin", "parentasin", "businessid", "venueid", "gameid", "recipeid", "newsid", "sku"),
+    ),
     TIME: (TIME, "timestamp", "ts", "date", "datetime", "unixreviewtime", "eventtime", "createdat"),
     RATING: (RATING, "ratings", "score", "overall", "stars"),
 }
@@ -116,7 +122,7 @@ def _table(path: Path) -> tables.Table:
 
 def _are_names(cells: Sequence[str | None]) -> bool:
     """Whether the first line of a file that has no names as a rule has them after all."""
-    known = {name for called in _CALLED.values() for name in called}
+    known = {name for called in CALLED.values() for name in called}
     return any(plain(cell or "") in known for cell in cells)
 
 
@@ -189,7 +195,7 @@ def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tupl
         if name not in there:
             raise InputError(f"{path} has no column {name!r} (--{what}-column); {listed}.")
     guessed = []
-    for what, called in _CALLED.items():
+    for what, called in CALLED.items():
         if what in found:
             continue
         fitting = [name for name in there if plain(name) in called and name not in found.values()]

@@ -44,6 +44,12 @@ def test_rows_without_an_id_and_those_of_an_item_that_came_before_are_counted(tm
     assert "1 row(s) of it have an id that stands there before." in found.notes
 
 
+def test_of_several_columns_that_may_hold_the_ids_the_one_that_the_log_knows_is_taken(tmp_path):
+    found = read(tmp_path / "items.csv", "id,isbn,title\n7,1,Heat\n8,2,Alien\n1,9,Up\n")
+    assert found.titles.tolist() == ["Heat", "Alien", ""]
+    assert "Of items.csv, 'isbn' is taken as the ids: most of its values are in the log." in found.notes
+
+
 def test_groups_alone_are_enough(tmp_path):
     found = read(tmp_path / "items.jsonl", '{"item": "1", "category": ["a", "b"]}\n{"item": "2", "category": ["c"]}\n')
     assert (found.titles.tolist(), found.groups.tolist()) == (["", "", ""], ["a", "c", ""])
@@ -53,7 +59,6 @@ def test_groups_alone_are_enough(tmp_path):
     ("name", "content", "said"),
     [
         ("items.csv", "number,title\n1,x\n", "No column of --items"),
-        ("items.csv", "id,item_id,title\n1,2,x\n", "2 columns that may hold the ids: 'id', 'item_id'"),
         ("items.csv", "item,colour\n1,x\n", "no titles and no groups; it has 'item', 'colour'"),
         ("items.csv", "item,title\n77,x\n", "the first is '77', and the log's first is '1'"),
         ("items.pdf", "x", "not named as a table"),
