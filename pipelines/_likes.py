@@ -83,7 +83,7 @@ def task(config: config.Settings, train: Examples) -> Task:
     return Task(
         _ranking.PIPELINE,
         config,
-        "pointwise",
+        _next_item.POINTWISE,
         prepare,
         Rows(
             "ratings",

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from kerasuite.pipelines._answers import Asked
     from kerasuite.training.fit import Fitted
 
+# The model that learns from ratings.
+POINTWISE = "pointwise"
 # Above so many items the loss takes a sample of them, if nothing is said.
 MOST_ITEMS_IN_LOSS, SAMPLED, SAMPLED_OF_FEW = 20_000, 4096, 256
 # Scores of validation at a time, users by items.
-SCORES = 2**24
+SCORES = 2**23
 
 
 def read(config: config.Settings) -> Log:
@@ -41,17 +43,18 @@ def read(config: config.Settings) -> Log:
     return read_log(config.data, asdict(config))
 
 
-def read_log(names: Sequence[str], settings: Mapping[str, Any], *, may_ask: bool = False) -> Log:
+def read_log(names: Sequence[str], settings: Mapping[str, Any], **options: Any) -> Log:
     """The logs of these names, as a run's settings say: their columns, and whether items may come again.
 
     Args:
-        may_ask: a row may have no rating, NaN; such rows are all kept.
+        options: further arguments of `interactions.read`.
     """
     from kerasuite.data import interactions
     from kerasuite.data.log_tables import LogColumns
 
     columns = LogColumns(*(settings[f"{what}_column"] for what in ("user", "item", "time", "rating")))
-    log = interactions.read(names, columns, rating_range=settings["rating_range"], may_ask=may_ask)
+    options |= {"rating_range": settings["rating_range"], "needs_ratings": settings["model"] == POINTWISE}
+    log = interactions.read(names, columns, **options)
     return log if settings["repeat_items"] else interactions.without_repeats(log)
 
 
@@ -67,7 +70,7 @@ def read_to_predict(asked: Asked, *, may_ask: bool = False) -> Log:
         InputError: they cannot be used.
     """
     try:
-        log = read_log(asked.files, asked.settings, may_ask=may_ask)
+        log = read_log(asked.files, asked.settings, may_ask=may_ask, most_named=None)
     except InputError as fault:
         raise InputError(f"{fault} (`predict` takes logs with the columns that the run's own log has.)") from fault
     _running.say(log.notes, ())

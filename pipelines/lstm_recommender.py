@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "space", "train"]
 
-POINTWISE = "pointwise"
 _NOT_FOR_POINTWISE = {"loss", "negatives", "num_heads", "repeat_items", "temperature", "top_k", "user_embedding"}
 # Settings for seconds, on a log that is made up, of which the best answer is known.
 SAMPLE = {"data": ("order_sample",), "epochs": 30, "learning_rate": 5e-3, "patience": 30, "precision": "float32"}
@@ -111,7 +110,7 @@ class Config(config.Settings):
     @property
     def objectives(self) -> tuple[str, ...]:
         """Of lists how good they are."""
-        return super().objectives if self.model == POINTWISE else ("val_ndcg@10", "val_loss")
+        return super().objectives if self.model == _next_item.POINTWISE else ("val_ndcg@10", "val_loss")
 
     def num_validated(self, rows: int) -> int:
         """Some of the users, if there are many."""
@@ -120,7 +119,7 @@ class Config(config.Settings):
     def __post_init__(self):
         super().__post_init__()
         changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
-        for name in sorted(changed & (_NOT_FOR_POINTWISE if self.model == POINTWISE else {"like_from"})):
+        for name in sorted(changed & (_NOT_FOR_POINTWISE if self.model == _next_item.POINTWISE else {"like_from"})):
             raise InputError(f"{config.flag(name)} is not for --model {self.model}.")
         if self.loss == "gbce" and self.negatives == 0:
             raise InputError("--negatives is 0; --loss gbce takes a sample of items.")
@@ -137,7 +136,7 @@ def space(hp: keras_tuner.HyperParameters, config: Config) -> Config:
         "dim": hp.Choice("dim", [32, 64, 128]),
         "dropout": hp.Float("dropout", 0.0, 0.5),
     }
-    if config.model != POINTWISE:
+    if config.model != _next_item.POINTWISE:
         searched["temperature"] = hp.Float("temperature", 0.05, 0.4, sampling="log")
     return replace(config, **searched)
 
@@ -157,7 +156,7 @@ def load(config: Config) -> Splits:
     # Read here for its faults and notes, before anything is trained.
     known = _ranking.items(config, parts.train.class_names)
     notes = (*log.notes, *parts.notes, _next_item.size_note(log), *(known.notes if known else ()))
-    if config.model == POINTWISE:
+    if config.model == _next_item.POINTWISE:
         notes += (likes.like_from(parts.train, config.like_from)[1],)
     elif drawn := _next_item.num_negatives(config, len(parts.train.class_names)):
         notes += (f"In the loss {drawn:,} items, drawn for each step anew, stand for all others (--negatives).",)
@@ -195,12 +194,12 @@ def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -
 
 def predict(asked: Asked) -> Answers:
     """Lists for histories and the users of logs; of pointwise, likes of the rows that have no rating."""
-    return (_likes if asked.settings["model"] == POINTWISE else _recommending).predict(asked)
+    return (_likes if asked.settings["model"] == _next_item.POINTWISE else _recommending).predict(asked)
 
 
 def _how(config: Config) -> ModuleType:
     """What fits, scores and asks the model."""
-    return _likes if config.model == POINTWISE else _recommending
+    return _likes if config.model == _next_item.POINTWISE else _recommending
 
 
 if __name__ == "__main__":

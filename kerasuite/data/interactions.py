@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -75,14 +76,18 @@ def read(
     columns: LogColumns,
     *,
     rating_range: tuple[float, float] | None = None,
+    needs_ratings: bool = True,
     may_ask: bool = False,
+    most_named: int | None = MOST_NAMED,
 ) -> Log:
     """Read what `--data` names: a log's rows, each of a user and an item, perhaps with a time and a rating.
 
     Args:
         columns: what the columns are called; guessed, and said, where it is not given.
         rating_range: the least and the greatest rating there can be; rows outside are skipped, and named.
-        may_ask: a row may have no rating, which is to be foreseen: NaN.
+        needs_ratings: a row without a rating cannot be used; else the ratings are left away, if they are numbers.
+        may_ask: a row may have no rating, which is to be foreseen: NaN. If it has no time either, it comes last.
+        most_named: of the rows that cannot be used, so many are named; all if None.
 
     Raises:
         InputError: it cannot be used; says why, and what can be done.
@@ -95,7 +100,9 @@ def read(
             raise InputError(f"{without} has no column of the {what}, which others of the files have.")
     rows = pl.concat([table.frame for table in tables])
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
-    kept, skipped, number = _usable(rows, names[0], rating_range, may_ask)
+    kept, skipped, number = _usable(rows, names[0], _Ratings(rating_range, needs_ratings, may_ask), most_named)
+    if not needs_ratings and RATING in kept.columns:
+        kept = kept.drop(RATING)
     kept, duplicates = _each_once(kept)
     notes += tuple(duplicates)
     user_ids, users = _coded(kept[USER])
@@ -116,16 +123,24 @@ def read(
     )
 
 
+class _Ratings(NamedTuple):
+    """What is asked of ratings: see `read`."""
+
+    range: tuple[float, float] | None
+    needed: bool
+    may_ask: bool
+
+
 def _usable(
-    rows: pl.DataFrame, name: str, rating_range: tuple[float, float] | None, may_ask: bool
+    rows: pl.DataFrame, name: str, ratings: _Ratings, most_named: int | None
 ) -> tuple[pl.DataFrame, tuple[Skipped, ...], int]:
     """The rows that can be used, with times and ratings as numbers; the others by name; how many these are."""
-    rows, faults = _with_numbers(rows, rating_range, may_ask)
+    rows, faults = _with_numbers(rows, ratings)
     is_bad = pl.any_horizontal(fault for fault, _ in faults).fill_null(False)
     lost, kept = rows.filter(is_bad), rows.filter(~is_bad)
     # Sentences are made of rows that are named alone: a log may be long.
     reason = pl.coalesce(pl.when(fault).then(words) for fault, words in faults)
-    named_rows = lost.head(MOST_NAMED).select(SOURCE, ROW, reason.alias("_reason")).rows()
+    named_rows = lost[:most_named].select(SOURCE, ROW, reason.alias("_reason")).rows()
     skipped = tuple(Skipped(f"{source}[{row}]", why) for source, row, why in named_rows)
     if not len(kept):
         first = f", the first is {skipped[0]}" if skipped else ""
@@ -140,9 +155,7 @@ def _usable(
 Fault = tuple[pl.Expr, pl.Expr]
 
 
-def _with_numbers(
-    rows: pl.DataFrame, rating_range: tuple[float, float] | None, may_ask: bool
-) -> tuple[pl.DataFrame, list[Fault]]:
+def _with_numbers(rows: pl.DataFrame, ratings: _Ratings) -> tuple[pl.DataFrame, list[Fault]]:
     """The rows with times and ratings as numbers too, and their faults, each with its words."""
     faults = []
     for what in (USER, ITEM):
@@ -156,6 +169,9 @@ def _with_numbers(
         kinds, other = (("date", "numbers"), is_date) if is_number.sum() >= is_date.sum() else (
             ("number", "dates"), is_number)  # fmt: skip
         rows = rows.with_columns(seconds.alias("_time"), other.alias("_other"))
+        if ratings.may_ask and RATING in rows.columns:
+            is_now = (pl.col(TIME) == "") & (pl.col(RATING) == "")
+            rows = rows.with_columns(pl.when(is_now).then(float("inf")).otherwise("_time").alias("_time"))
         faults += [
             (pl.col("_time").is_null(), pl.format("time {} is neither a number nor a date", TIME)),
             (pl.col("_other"), pl.format("time {} is a {}, where most are {}", TIME, *map(pl.lit, kinds))),
@@ -163,10 +179,11 @@ def _with_numbers(
     if RATING in rows.columns:
         rows = rows.with_columns(pl.col(RATING).cast(pl.Float64, strict=False).alias("_rating"))
         is_number = pl.col("_rating").is_finite().fill_null(False)
-        is_asked = (pl.col(RATING) == "") & may_ask
-        faults.append((~is_number & ~is_asked, pl.format("rating {} is no number", RATING)))
-        if rating_range:
-            low, high = rating_range
+        may_be_empty = ratings.may_ask or not ratings.needed
+        is_left_out = (pl.col(RATING) == "") & may_be_empty
+        faults.append((~is_number & ~is_left_out, pl.format("rating {} is no number", RATING)))
+        if ratings.range:
+            low, high = ratings.range
             beyond = ~pl.col("_rating").is_between(low, high)
             faults.append((beyond, pl.format(f"rating {{}} is not from {low:g} to {high:g}", RATING)))
     return rows, faults
@@ -242,7 +259,7 @@ def with_enough(log: Log, least_of_item: int, least_of_user: int) -> Log:
     lost = [len(a) - len(b) for a, b in ((log, kept), (log.user_ids, kept.user_ids), (log.item_ids, kept.item_ids))]
     note = (
         f"Items of under {least_of_item} interactions and users of under {least_of_user} were left out: "
-        f"{lost[2]:,} items, {lost[1]:,} users, {lost[0]:,} interactions."
+        f"{lost[2]:,} items, {lost[1]:,} users, {lost[0]:,} interactions, as counted in the whole log, test and all."
     )
     return replace(kept, notes=(*log.notes, note))
 

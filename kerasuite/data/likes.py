@@ -39,7 +39,8 @@ def like_from(train: Examples, asked: float | None) -> tuple[float, str]:
             f"{least:g} {'all' if share else 'none'} are likes."
         )
     why = ", the mean of the training ratings, if --like-from says nothing else" if asked is None else ""
-    return least, f"An item is liked from a rating of {least:.3g} on{why}: {share:.1%} of the training rows are."
+    seen = f"Ratings run from {ratings.min():g} to {ratings.max():g}."
+    return least, f"{seen} An item is liked from a rating of {least:.3g} on{why}: {share:.1%} of the training rows are."
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from kerasuite.errors import InputError
 def log(tmp_path):
     """The log of a csv's text, or of another kind of file."""
 
-    def log(text, name="log.csv", *, rating_range=None, **columns):
+    def log(text, name="log.csv", *, options=None, **columns):
         path = tmp_path / name
         raw = text if isinstance(text, bytes) else text.encode()
         path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
-        return interactions.read([str(path)], LogColumns(**columns), rating_range=rating_range)
+        return interactions.read([str(path)], LogColumns(**columns), **(options or {}))
 
     return log
 
@@ -78,9 +78,32 @@ def test_a_file_that_is_not_there_or_no_table_is_refused(tmp_path):
             interactions.read([str(tmp_path / name)], LogColumns())
 
 
+def test_where_ratings_are_not_needed_a_row_may_have_none(log):
+    found = log("user,item,rating\na,x,\na,y,4\na,z,good\n", options={"needs_ratings": False})
+    assert told(found) == [("a", "x"), ("a", "y")]
+    assert found.ratings is None
+    assert [str(each) for each in found.skipped] == ["log.csv[4]: rating good is no number"]
+
+
+def test_what_is_asked_about_without_a_time_comes_last(log):
+    text = "user,item,time,rating\na,z,,\na,y,2,4\na,x,1,5\na,w,,3\n"
+    found = log(text, options={"may_ask": True})
+    assert told(found) == [("a", "x"), ("a", "y"), ("a", "z")]
+    assert [each.id for each in found.skipped] == ["log.csv[5]"]
+
+
+def test_so_many_rows_that_cannot_be_used_are_named_and_all_are_counted(log):
+    text = "user,item\na,x\n" + "b,\n" * 1500
+    assert [(len(each.skipped), each.num_skipped) for each in (log(text), log(text, options={"most_named": None}))] == [
+        (1000, 1500),
+        (1500, 1500),
+    ]
+
+
 def test_rows_that_cannot_be_used_are_named_with_the_reason(log):
     found = log(
-        "user,item,time,rating\na,x,1,5\n,y,2,4\na,,3,4\na,z,soon,4\na,w,5,good\na,v,6,9\n", rating_range=(1, 5)
+        "user,item,time,rating\na,x,1,5\n,y,2,4\na,,3,4\na,z,soon,4\na,w,5,good\na,v,6,9\n",
+        options={"rating_range": (1, 5)},
     )
     assert told(found) == [("a", "x")]
     assert [str(each) for each in found.skipped] == [
@@ -272,7 +295,7 @@ def test_rare_items_and_users_go_until_none_is_left(log):
     text = "user,item\na,x\na,w\nb,x\nb,w\nc,y\nc,z\nd,y\nd,x\nd,w\n"
     found = interactions.with_enough(log(text), 2, 2)
     assert told(found) == [("a", "x"), ("a", "w"), ("b", "x"), ("b", "w"), ("d", "x"), ("d", "w")]
-    assert found.notes[-1].endswith("2 items, 1 users, 3 interactions.")
+    assert found.notes[-1].endswith("2 items, 1 users, 3 interactions, as counted in the whole log, test and all.")
 
 
 def test_asking_for_more_than_there_is_is_refused(log):

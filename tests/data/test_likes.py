@@ -34,6 +34,7 @@ def test_ratings_from_the_mean_of_training_on_are_likes():
     assert least == 3.5
     assert "from a rating of 3.5 on, the mean of the training ratings" in said
     assert "50.0%" in said
+    assert "Ratings run from 2 to 5." in said
     assert likes.like_from(train, 5.0)[0] == 5.0
 
 
