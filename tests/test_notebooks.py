@@ -27,7 +27,11 @@ def test_a_notebook_is_short_calls_only_and_stored_without_outputs(path):
     assert not any(cell.outputs or cell.execution_count for cell in code)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path.stem == "mnist_cnn" else pytest.mark.slow) for path in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_a_notebook_runs_for_an_epoch(path, tmp_path, monkeypatch):
     notebook = nbformat.read(path, 4)
     for cell in notebook.cells:

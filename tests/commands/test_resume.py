@@ -9,6 +9,7 @@ import sys
 import time
 from collections import namedtuple
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,34 +36,24 @@ def data(tmp_path_factory, write_npz):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory, data):
-    """Two runs in processes of their own, at the same time, each stopped once it is well into training."""
+    """Of devices and a signal the run, in a process of its own, that got it once it was well into training."""
     folder = tmp_path_factory.mktemp("stopped")
-    how = {"killed": ("cpu:2", signal.SIGKILL), "ctrl_c": ("cpu", signal.SIGINT)}
-    command = [sys.executable, "-m", "kerasuite", "run", "mnist_cnn", "--data", str(data), *SETTINGS]
-    command += ["--checkpoint-seconds", "0"]
-    processes = {
-        name: subprocess.Popen(
-            [*command, "--output", str(folder / name), "--devices", devices],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, (devices, _) in how.items()
-    }
-    # None is waited for while another trains on.
-    waiting, deadline = dict(processes), time.monotonic() + 120
-    while waiting:
-        assert time.monotonic() < deadline, f"{[*waiting]} never came so far"
-        time.sleep(0.002)
-        for name, process in [*waiting.items()]:
-            if process.poll() is not None or last_step(folder / name) >= FIRST_STEPS:
-                process.send_signal(how[name][1])
-                del waiting[name]
-    errors = {name: process.communicate(timeout=60)[1] for name, process in processes.items()}
-    return {
-        name: Stopped(folder / name, process.returncode, errors[name], last_step(folder / name))
-        for name, process in processes.items()
-    }
+
+    @cache
+    def stop(devices, number):
+        run_dir = folder / f"{devices}_{number.name}"
+        command = ["run", "mnist_cnn", "--data", data, *SETTINGS, "--checkpoint-seconds", "0"]
+        command = [sys.executable, "-m", "kerasuite", *map(str, command), "--output", run_dir, "--devices", devices]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and last_step(run_dir) < FIRST_STEPS:
+            assert time.monotonic() < deadline, "it never came so far"
+            time.sleep(0.002)
+        process.send_signal(number)
+        errors = process.communicate(timeout=60)[1]
+        return Stopped(run_dir, process.returncode, errors, last_step(run_dir))
+
+    return stop
 
 
 def last_step(run_dir):
@@ -72,45 +63,52 @@ def last_step(run_dir):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, data, call):
-    """Uninterrupted runs, by devices; without checkpoints within an epoch, since those leave no trace."""
+    """Of devices the uninterrupted run; without checkpoints within an epoch, since those leave no trace."""
     folder = tmp_path_factory.mktemp("whole")
-    for devices in ("cpu", "cpu:2"):
+
+    @cache
+    def run(devices):
         flags = ["--devices", devices, "--output", folder / devices]
         assert call("run", "mnist_cnn", "--data", data, *SETTINGS, *flags) == 0
-    return {devices: folder / devices for devices in ("cpu", "cpu:2")}
+        return folder / devices
+
+    return run
+
+
+TWO = pytest.param("cpu:2", signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(
-    ("name", "devices", "status"),
-    [("killed", "cpu:2", -signal.SIGKILL), ("ctrl_c", "cpu", 130)],
+    ("devices", "number", "status"), [("cpu", signal.SIGKILL, -signal.SIGKILL), ("cpu", signal.SIGINT, 130), TWO]
 )
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(stopped, whole, call, capsys, name, devices, status):
-    run_dir = stopped[name].run_dir
-    assert stopped[name].status == status
-    assert FIRST_STEPS <= stopped[name].steps < ALL_STEPS
+def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(stopped, whole, call, capsys, devices, number, status):
+    cut_off = stopped(devices, number)
+    run_dir = cut_off.run_dir
+    assert cut_off.status == status
+    assert FIRST_STEPS <= cut_off.steps < ALL_STEPS
     assert not run_directory.is_finished(run_dir)
 
     assert call("resume", run_dir) == 0
-    assert f"Going on from step {stopped[name].steps}." in capsys.readouterr().out
-    resumed, reference = kerasuite.load(run_dir), kerasuite.load(whole[devices])
+    assert f"Going on from step {cut_off.steps}." in capsys.readouterr().out
+    resumed, reference = kerasuite.load(run_dir), kerasuite.load(whole(devices))
     for a, b in zip(resumed.model.get_weights(), reference.model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert resumed.metrics["test"] == reference.metrics["test"]
     for file in ("history.csv", "predictions.csv"):
-        assert (run_dir / file).read_bytes() == (whole[devices] / file).read_bytes()
+        assert (run_dir / file).read_bytes() == (whole(devices) / file).read_bytes()
     assert not (run_dir / "checkpoints").exists()
 
 
 def test_ctrl_c_says_how_to_go_on(stopped):
-    run_dir, _, errors, _ = stopped["ctrl_c"]
+    run_dir, _, errors, _ = stopped("cpu", signal.SIGINT)
     assert f"kerasuite resume {run_dir}" in errors
     assert "Traceback" not in errors
 
 
-def test_the_devices_that_were_asked_for_are_used_and_recorded(whole):
-    for devices, replicas in (("cpu", 1), ("cpu:2", 2)):
-        environment = json.loads((whole[devices] / "environment.json").read_text())
-        assert environment["machine"]["replicas"] == replicas
+@pytest.mark.parametrize(("devices", "replicas"), [("cpu", 1), pytest.param("cpu:2", 2, marks=pytest.mark.slow)])
+def test_the_devices_that_were_asked_for_are_used_and_recorded(whole, devices, replicas):
+    environment = json.loads((whole(devices) / "environment.json").read_text())
+    assert environment["machine"]["replicas"] == replicas
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(finished, call, capsys):

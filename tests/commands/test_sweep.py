@@ -161,9 +161,8 @@ def told(folder):
     return [{**row, "seconds": ""} for kind in ("trial", "rerun") for row in rows(folder, kind)]
 
 
-@pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
 def test_a_sweep_that_was_stopped_goes_on_with_the_trial_it_was_in(call, data, swept, tmp_path, number, status):
     folder = tmp_path / "sweep"
     process = begin(data, folder)
