@@ -43,7 +43,7 @@ class Search:
     """Python file with a function space(hp, config), which returns a config: what is searched, in Keras Tuner's
     words."""
     stop_early: bool = True
-    """End a trial that is worse than the median of the others after as many epochs."""
+    """End a trial that is worse than the median of the others after as many epochs; not where epochs are searched."""
     best: Count = 3
     """Trials that are trained again with fresh seeds; the best mean of these wins."""
     fresh_seeds: Count = 2

@@ -106,7 +106,8 @@ class Trials:
             self.searched.objective,
             epochs if total is not None and epochs != total else None,
             total,
-            place.startswith(TRIALS) and search.stop_early and search.tuner != "hyperband",
+            # Of trials of unlike lengths the rates are unlike too: after as many epochs they do not compare.
+            place.startswith(TRIALS) and search.stop_early and search.tuner != "hyperband" and "epochs" not in values,
         )
         begun = time.monotonic()
         end = lambda *how, reason="": Result(  # noqa: E731
