@@ -55,14 +55,15 @@ def _setting(words: str, kinds: Mapping[str, Any]) -> tuple[str, Callable[[Any],
     if len(set(choices)) < 2:
         raise InputError(f"--set {words} leaves nothing to choose; expected two values or more.")
     # Keras Tuner has no choice between nothing and something: the places are drawn.
-    return name, lambda hp: choices[[_shown(each) for each in choices].index(hp.Choice(name, _all_shown(choices)))]
+    return name, lambda hp: choices[[shown(each) for each in choices].index(hp.Choice(name, _all_shown(choices)))]
 
 
 def _all_shown(choices: Sequence[Any]) -> list[Any]:
-    return [_shown(each) for each in choices]
+    return [shown(each) for each in choices]
 
 
-def _shown(value: Any) -> Any:
+def shown(value: Any) -> Any:
+    """A choice's value as Keras Tuner has it: what is no number and no text by its text."""
     return value if isinstance(value, int | float | str) and not isinstance(value, bool) else str(value)
 
 

@@ -7,7 +7,7 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,16 @@ class _Durable:
     """
 
     may_start: Callable[[], bool] = staticmethod(lambda: True)
+    first: Mapping[str, Any] = {}
+
+    def populate_space(self, trial_id):
+        """What to try next; where there is something to begin with, that."""
+        if self.first and not self.trials:
+            return {"status": TrialStatus.RUNNING, "values": dict(self.first)}
+        return self._populate(trial_id)
+
+    def _populate(self, trial_id):
+        return super().populate_space(trial_id)
 
     def save(self):
         run_directory.write(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
@@ -83,10 +93,10 @@ class Random(_Durable, oracles.RandomSearchOracle):
 class Bayesian(_Durable, oracles.BayesianOptimizationOracle):
     """Settings where a Gaussian process expects the best, or knows least."""
 
-    def populate_space(self, trial_id):
-        """What to try next: the same, whether or not the search was interrupted before."""
+    def _populate(self, trial_id):
+        # The same, whether or not the search was interrupted before.
         self._random_state = np.random.RandomState(self.seed + len(self.trials))
-        found = super().populate_space(trial_id)
+        found = super()._populate(trial_id)
         # Where there are few values the process comes back to the best of them, which would only be trained again.
         return self._random_populate_space() if self._duplicate(found.get("values") or {}) else found
 
@@ -118,6 +128,7 @@ def oracle(
     epochs: int,
     seed: int,
     may_start: Callable[[], bool],
+    first: Mapping[str, Any] | None = None,
 ) -> keras_tuner.Oracle:
     """The oracle of a sweep.
 
@@ -126,6 +137,7 @@ def oracle(
         trials: at most. Of hyperband it counts each round of a trial.
         epochs: of hyperband's last round.
         may_start: asked before each new trial; False ends the search.
+        first: what random and bayesian search begin with.
     """
     common: dict[str, Any] = {
         "objective": keras_tuner.Objective(objective, direction(objective)),
@@ -139,6 +151,7 @@ def oracle(
     else:
         made = {"random": Random, "bayesian": Bayesian, "grid": Grid}[kind](max_trials=trials, **common)
     made.may_start = may_start
+    made.first = first if first and kind in ("random", "bayesian") else {}
     made.verbose = 0
     return made
 

@@ -19,7 +19,7 @@ class Killed(BaseException):
     """The end of the process, as far as the oracle can tell."""
 
 
-def searched(folder, kind="random", *, trials=20, epochs=1, space=square, kill_at=(), fail=()):
+def searched(folder, kind="random", *, trials=20, epochs=1, space=square, kill_at=(), fail=(), first=None):
     """The trials that were run, in order, as (name, values); killed and begun again before each of these numbers."""
     ran = []
     for stop in (*kill_at, None):
@@ -33,7 +33,8 @@ def searched(folder, kind="random", *, trials=20, epochs=1, space=square, kill_a
             return float(hp.values["x"])
 
         may_start = lambda: len(ran) < trials  # noqa: E731
-        oracle = sweep.oracle(kind, space(), "val_loss", trials=trials, epochs=epochs, seed=3, may_start=may_start)
+        options = {"trials": trials, "epochs": epochs, "seed": 3, "may_start": may_start, "first": first}
+        oracle = sweep.oracle(kind, space(), "val_loss", **options)
         tuner = sweep.Tuner(oracle, folder / "oracle", attempt)
         try:
             tuner.search()
@@ -47,6 +48,13 @@ def test_all_combinations_are_tried_once(tmp_path, kind):
     ran, tuner = searched(tmp_path, kind)
     assert sorted((values["x"], values["y"]) for _, values in ran) == sorted(itertools.product((1, 2, 3), "ab"))
     assert tuner.oracle.get_best_trials()[0].hyperparameters.values["x"] == 1
+
+
+@pytest.mark.parametrize("kind", ["random", "bayesian"])
+def test_a_search_begins_with_what_it_is_given_and_goes_on_elsewhere(tmp_path, kind):
+    ran, _ = searched(tmp_path, kind, first={"x": 3, "y": "b"}, kill_at=(0, 1))
+    assert ran[0] == ("00", {"x": 3, "y": "b"})
+    assert sorted((values["x"], values["y"]) for _, values in ran) == sorted(itertools.product((1, 2, 3), "ab"))
 
 
 @pytest.mark.parametrize("kind", ["random", "grid", "bayesian", "hyperband"])

@@ -15,6 +15,8 @@ from kerasuite.errors import InputError
 if TYPE_CHECKING:
     import keras_tuner
 
+_NOTHING = object()
+
 
 @dataclasses.dataclass(frozen=True)
 class Searched:
@@ -99,6 +101,24 @@ class Searched:
             self._refuse_for_hyperband(names)
         return hp
 
+    def own_values(self, declared: keras_tuner.HyperParameters) -> dict[str, Any]:
+        """What the settings themselves have of what is searched; empty if any of that lies outside of the space.
+
+        A setting of None, which leaves the choice to the model, has the default that the space declares.
+        """
+        from kerasuite.training import space
+
+        found = {}
+        for each in declared.space:
+            value = getattr(self.settings, each.name, _NOTHING)
+            value = each.default if value is None else value
+            if not hasattr(each, "min_value") and value not in each.values:
+                value = space.shown(value)
+            if not _is_in(each, value):
+                return {}
+            found[each.name] = value
+        return found
+
     def _refuse_incomparable(self, searched: set[str], objective: str) -> None:
         if shared := searched & self.settings.shared:
             raise InputError(f"{', '.join(sorted(shared))} cannot be searched: all trials share it.")
@@ -113,6 +133,13 @@ class Searched:
             raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
         if self.settings.total_epochs is None:
             raise InputError("--tuner hyperband parts the epochs: pass --epochs.")
+
+
+def _is_in(searched: Any, value: Any) -> bool:
+    """Whether a hyperparameter can have a value."""
+    if hasattr(searched, "min_value"):
+        return isinstance(value, int | float) and searched.min_value <= value <= searched.max_value
+    return value in searched.values
 
 
 def _of_user(path: str, space: Callable[..., Any], hp: keras_tuner.HyperParameters, settings: Any) -> Any:
