@@ -30,9 +30,11 @@ class Search:
     trials: Count = 20
     """Trials at most; of hyperband each round of a trial counts."""
     minutes: Positive | None = None
-    """Time for all of it: no trial begins that would leave too little for what is trained again at the end."""
+    """Time for all of it: no trial begins that would leave too little for what is trained again at the end, for which
+    there is a third of the time at most."""
     tuner: Literal["random", "bayesian", "hyperband", "grid"] = "bayesian"
-    """How settings are chosen, by Keras Tuner's oracles."""
+    """How settings are chosen, by Keras Tuner's oracles. random and bayesian begin with the settings as they are given,
+    if these lie in what is searched."""
     objective: str | None = None
     """Number of validation to choose by, such as val_loss; the pipeline's own if not given. Losses fall, others
     rise."""
@@ -45,7 +47,7 @@ class Search:
     stop_early: bool = True
     """End a trial that is worse than the median of the others after as many epochs; not where epochs are searched."""
     best: Count = 3
-    """Trials that are trained again with fresh seeds; the best mean of these wins."""
+    """Trials that are trained again with fresh seeds, if there is time; the best mean of these wins."""
     fresh_seeds: Count = 2
     """Fresh seeds for each of them."""
     workers: Count = 1

@@ -21,6 +21,8 @@ from kerasuite.commands.sweeps.trials import Trials
 from kerasuite.errors import EnvironmentFault, InputError
 
 SWEEP, DATA, BEST, FINAL, ORACLE = "sweep.json", "data.json", "best.json", "best", "oracle"
+# Share of the minutes for what is trained again.
+MOST_FOR_RERUNS = 1 / 3
 # A worker waits so long for the chief to have read the data.
 _PATIENCE_SECONDS = 3600
 
@@ -113,14 +115,16 @@ class Course:
         """Keras Tuner, with what was searched so far."""
         from kerasuite.training import sweep
 
+        declared = self.searched.declared()
         oracle = sweep.oracle(
             self.search.tuner,
-            self.searched.declared(),
+            declared,
             self.searched.objective,
             trials=self.search.trials,
             epochs=self.settings.total_epochs or 1,
             seed=self.settings.seed + 1,  # a seed of 0 counts as none
             may_start=self._may_start,
+            first=self.searched.own_values(declared),
         )
         return sweep.Tuner(oracle, self.sweep_dir / ORACLE, self.trials.attempt, self._meanwhile)
 
@@ -146,16 +150,24 @@ class Course:
         if self.search.minutes is None:
             return None
         results = [result for result in self.trials.results() if result.trained]
-        at_the_end = min(self.search.best, max(len(results), 1)) * self.search.fresh_seeds + 1
+        at_the_end = min(self._num_again(results), max(len(results), 1)) * self.search.fresh_seeds + 1
         # One more trial has to find room too.
         whole = (at_the_end + 1) * seconds_of_training(results, self.settings.total_epochs)
         return 60 * self.search.minutes - self.table.seconds - whole
+
+    def _num_again(self, results: Sequence[Result]) -> int:
+        """Trials that are trained again: fewer than asked for where these would leave little time for the search."""
+        each = self.search.fresh_seeds * seconds_of_training(results, self.settings.total_epochs)
+        if self.search.minutes is None or not each:
+            return self.search.best
+        return max(1, min(self.search.best, int(MOST_FOR_RERUNS * 60 * self.search.minutes / each)))
 
     def _again(self) -> dict[str, list[Result]]:
         """The best trials, each trained again with fresh seeds: a maximum of many trials flatters itself."""
         first = self.settings.seed + 1
         found: dict[str, list[Result]] = {}
-        for trial in self.trials.ranked()[: self.search.best]:
+        number = self._num_again([result for result in self.trials.results() if result.trained])
+        for trial in self.trials.ranked()[:number]:
             results = [self.trials.again(trial, seed) for seed in range(first, first + self.search.fresh_seeds)]
             if done := [result for result in results if result.status == "finished"]:
                 found[trial.name] = done
