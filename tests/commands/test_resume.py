@@ -75,11 +75,13 @@ def whole(tmp_path_factory, data, call):
     return run
 
 
-TWO = pytest.param("cpu:2", signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)
-
-
 @pytest.mark.parametrize(
-    ("devices", "number", "status"), [("cpu", signal.SIGKILL, -signal.SIGKILL), ("cpu", signal.SIGINT, 130), TWO]
+    ("devices", "number", "status"),
+    [
+        ("cpu", signal.SIGKILL, -signal.SIGKILL),
+        pytest.param("cpu", signal.SIGINT, 130, marks=pytest.mark.slow),
+        pytest.param("cpu:2", signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(stopped, whole, call, capsys, devices, number, status):
     cut_off = stopped(devices, number)

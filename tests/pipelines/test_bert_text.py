@@ -352,7 +352,7 @@ def test_a_saved_model_that_reads_texts_is_an_encoder_too(config, tmp_path, kind
     assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
 
 
-@pytest.mark.parametrize("tuning", ["full", "frozen"])
+@pytest.mark.parametrize("tuning", [pytest.param("full", marks=pytest.mark.slow), "frozen"])
 def test_texts_of_several_labels_are_trained_scored_and_predicted(config, tmp_path, capsys, tuning):
     rng = np.random.default_rng(0)
     rows = []

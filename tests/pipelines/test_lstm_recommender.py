@@ -171,7 +171,12 @@ def test_the_report_names_rows_that_were_skipped(finished):
         assert words in page
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "lstm"])
+def slow_but(*quick):
+    """Every kind of encoder, those that are not named here by `make test-slow` alone."""
+    return [kind if kind in quick else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "lstm"]
+
+
+@pytest.mark.parametrize("kind", slow_but("transformer"))
 def test_the_other_models_learn_it_too(config, tmp_path, kind):
     run_dir = run.start("lstm_recommender", replace(config, model=kind, epochs=20, output=str(tmp_path / "run")))
     metrics = metrics_of(run_dir)
@@ -230,9 +235,7 @@ def test_by_time_the_same_is_learnt(config, tmp_path):
     assert metrics_of(run_dir)["test"]["ndcg@10"]["value"] > 0.5
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind in ("lstm", "transformer") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
-)
+@pytest.mark.parametrize("kind", ["lstm", *slow_but()])
 def test_one_device_and_two_give_the_same_losses(config, tmp_path, kind):
     alike = replace(config, model=kind, dropout=0.0, epochs=2, learning_rate=1e-3)
     histories = [train(replace(alike, devices=devices), tmp_path / devices).history for devices in ("cpu:1", "cpu:2")]
