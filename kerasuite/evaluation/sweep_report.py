@@ -53,7 +53,7 @@ def write(
         metrics=metrics,
         warnings=_warnings(trials),
         sections=[
-            _again(trials, reruns, chosen, objective, num_validation, higher_is_better=higher_is_better),
+            _again(trials, reruns, chosen, objective, num_validation, search, higher_is_better=higher_is_better),
             Section("The course of the sweep", _counts(trials), [Figure("", drawing.png(display), "")]),
             _settings(display, objective),
             _all_trials(trials, objective),
@@ -79,7 +79,9 @@ def _summary(trials, reruns, chosen, objective: str, tuner: str, num_validation:
     )
 
 
-def _again(trials, reruns, chosen, objective: str, num_validation: int, *, higher_is_better: bool) -> Section:
+def _again(
+    trials, reruns, chosen, objective: str, num_validation: int, search: Mapping[str, Any], *, higher_is_better: bool
+) -> Section:
     rows = []
     for trial in trials:
         if trial["name"] in reruns:
@@ -90,6 +92,9 @@ def _again(trials, reruns, chosen, objective: str, num_validation: int, *, highe
     rows.sort(key=lambda row: row[3], reverse=higher_is_better)
     columns = ("trial", "settings", "in the sweep", "mean of fresh seeds", "each")
     text = "The best of many trials is the best partly by luck: the mean of trainings with fresh seeds decides."
+    could = min(search["best"], sum(trial["status"] == "finished" for trial in trials))
+    if search["minutes"] is not None and len(reruns) < could:
+        text += f" There was no time for the best {could}: {len(reruns)} could be trained again."
     if objective == "val_accuracy":
         text += _certainty(
             {name: statistics.fmean(values) for name, values in reruns.items()}, chosen["name"], num_validation

@@ -31,7 +31,7 @@ def page(tmp_path_factory):
         reruns={"1": [0.79, 0.77], "0": [0.80, 0.82]},
         winner="0",
         num_validation=100,
-        search={"tuner": "random", "trials": 4},
+        search={"tuner": "random", "trials": 4, "best": 3, "minutes": None},
         command="kerasuite sweep mnist_cnn --trials 4",
         repeat="kerasuite run mnist_cnn --learning-rate 0.01",
         seconds=150.0,
@@ -49,6 +49,14 @@ def test_the_winner_is_told_with_its_value_in_the_sweep_and_that_of_fresh_seeds(
 def test_trials_that_the_validation_rows_cannot_tell_apart_are_named(page):
     # Wilson's interval of 81 in 100.
     assert "between 0.7222 and 0.8749 (95 %): by them trial 1 may be as good" in page
+
+
+@pytest.mark.parametrize(("minutes", "is_said"), [(2.0, True), (None, False)])
+def test_it_is_said_where_there_was_no_time_to_train_as_many_again_as_were_asked_for(minutes, is_said):
+    trials = [trial(name, 0.8, rate=0.01) for name in "0123"]
+    search, reruns = {"best": 3, "minutes": minutes}, {"0": [0.79, 0.77]}
+    section = sweep_report._again(trials, reruns, trials[0], "val_loss", 100, search, higher_is_better=False)
+    assert ("There was no time for the best 3: 1 could be trained again." in section.text) is is_said
 
 
 def test_the_headline_is_that_of_the_one_run_on_the_test_rows(page):
