@@ -149,15 +149,17 @@ class Course:
         """Seconds for further trials, without those of what is trained at the end; None if there is no end."""
         if self.search.minutes is None:
             return None
-        results = [result for result in self.trials.results() if result.trained]
-        at_the_end = min(self._num_again(results), max(len(results), 1)) * self.search.fresh_seeds + 1
+        at_the_end = min(self._num_again(), max(len(self._trained()), 1)) * self.search.fresh_seeds + 1
         # One more trial has to find room too.
-        whole = (at_the_end + 1) * seconds_of_training(results, self.settings.total_epochs)
+        whole = (at_the_end + 1) * seconds_of_training(self._trained(), self.settings.total_epochs)
         return 60 * self.search.minutes - self.table.seconds - whole
 
-    def _num_again(self, results: Sequence[Result]) -> int:
+    def _trained(self) -> list[Result]:
+        return [result for result in self.trials.results() if result.trained]
+
+    def _num_again(self) -> int:
         """Trials that are trained again: fewer than asked for where these would leave little time for the search."""
-        each = self.search.fresh_seeds * seconds_of_training(results, self.settings.total_epochs)
+        each = self.search.fresh_seeds * seconds_of_training(self._trained(), self.settings.total_epochs)
         if self.search.minutes is None or not each:
             return self.search.best
         return max(1, min(self.search.best, int(MOST_FOR_RERUNS * 60 * self.search.minutes / each)))
@@ -166,8 +168,7 @@ class Course:
         """The best trials, each trained again with fresh seeds: a maximum of many trials flatters itself."""
         first = self.settings.seed + 1
         found: dict[str, list[Result]] = {}
-        number = self._num_again([result for result in self.trials.results() if result.trained])
-        for trial in self.trials.ranked()[:number]:
+        for trial in self.trials.ranked()[: self._num_again()]:
             results = [self.trials.again(trial, seed) for seed in range(first, first + self.search.fresh_seeds)]
             if done := [result for result in results if result.status == "finished"]:
                 found[trial.name] = done

@@ -112,9 +112,12 @@ class Searched:
         for each in declared.space:
             value = getattr(self.settings, each.name, _NOTHING)
             value = each.default if value is None else value
-            if not hasattr(each, "min_value") and value not in each.values:
-                value = space.shown(value)
-            if not _is_in(each, value):
+            if hasattr(each, "min_value"):
+                is_in = isinstance(value, int | float) and each.min_value <= value <= each.max_value
+            else:
+                value = value if value in each.values else space.shown(value)
+                is_in = value in each.values
+            if not is_in:
                 return {}
             found[each.name] = value
         return found
@@ -133,13 +136,6 @@ class Searched:
             raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
         if self.settings.total_epochs is None:
             raise InputError("--tuner hyperband parts the epochs: pass --epochs.")
-
-
-def _is_in(searched: Any, value: Any) -> bool:
-    """Whether a hyperparameter can have a value."""
-    if hasattr(searched, "min_value"):
-        return isinstance(value, int | float) and searched.min_value <= value <= searched.max_value
-    return value in searched.values
 
 
 def _of_user(path: str, space: Callable[..., Any], hp: keras_tuner.HyperParameters, settings: Any) -> Any:

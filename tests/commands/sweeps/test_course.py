@@ -13,6 +13,9 @@ from kerasuite.pipelines import mnist_cnn
 )
 def test_what_is_trained_again_leaves_time_for_the_search(tmp_path, minutes, number):
     searched = Searched("mnist_cnn", mnist_cnn.Config(data="digits", epochs=3), Search(minutes=minutes))
-    results = [Result("0", {}, "finished", 0.9, 3, 3, 30.0, "", 0)]
-    assert Course(tmp_path, searched)._num_again(results) == number
-    assert Course(tmp_path, searched)._num_again([]) == 3
+    course = Course(tmp_path, searched)
+    assert course._num_again() == 3
+    folder = tmp_path / "trials" / "0"
+    folder.mkdir(parents=True)
+    Result("0", {}, "finished", 0.9, 3, 3, 30.0, "", 0).write(folder)
+    assert course._num_again() == number
