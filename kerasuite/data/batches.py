@@ -118,11 +118,11 @@ def _steps(plan: Plan | LengthPlan, start_step: int, epochs: int | None) -> tf.d
         rows, weights, ends = tf.numpy_function(planned, [epoch], [tf.int64, tf.float32, tf.int64])
         numbers = epoch * plan.steps_per_epoch + tf.range(plan.steps_per_epoch, dtype=tf.int64)
         ends = tf.ensure_shape(ends, (plan.steps_per_epoch + 1,))
-        each = [tf.RaggedTensor.from_row_splits(tf.ensure_shape(part, (None,)), ends) for part in (rows, weights)]
-        steps = tf.data.Dataset.from_tensor_slices((numbers, *each))
         # A plan of batches of one size says so, for what wants static shapes.
-        sized = lambda part: tf.ensure_shape(part, (plan.batch_size,))  # noqa: E731
-        return steps.map(lambda number, rows, weight: (number, sized(rows), sized(weight)))
+        part = lambda column, start, end: tf.ensure_shape(column[start:end], (plan.batch_size,))  # noqa: E731
+        return tf.data.Dataset.from_tensor_slices((numbers, ends[:-1], ends[1:])).map(
+            lambda number, start, end: (number, part(rows, start, end), part(weights, start, end))
+        )
 
     last = np.iinfo(np.int64).max if epochs is None else epochs
     return tf.data.Dataset.range(first, last).flat_map(epoch_steps).skip(skipped)
