@@ -4,4 +4,7 @@ from kerasuite import devices
 
 devices.import_tensorflow(look=False)
 
-import keras  # noqa: E402, F401
+from tensorboard.plugins.hparams import api  # noqa: E402, F401
+
+from kerasuite.data import batches, cache, kept  # noqa: E402, F401
+from kerasuite.training import fit, losses, optimizers, precision, sweep  # noqa: E402, F401
