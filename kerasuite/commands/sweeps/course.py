@@ -149,7 +149,8 @@ class Course:
         """Seconds for further trials, without those of what is trained at the end; None if there is no end."""
         if self.search.minutes is None:
             return None
-        at_the_end = min(self._num_again(), max(len(self._trained()), 1)) * self.search.fresh_seeds + 1
+        # The last run's baselines and report are taken to last as long as its training: nothing tells before.
+        at_the_end = min(self._num_again(), max(len(self._trained()), 1)) * self.search.fresh_seeds + 2
         # One more trial has to find room too.
         whole = (at_the_end + 1) * seconds_of_training(self._trained(), self.settings.total_epochs)
         return 60 * self.search.minutes - self.table.seconds - whole
