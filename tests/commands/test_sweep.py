@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,6 +105,15 @@ def test_a_sweep_that_is_finished_stays_as_it_is(call, data, swept, capsys):
 def test_other_settings_are_not_mixed_into_a_sweep(call, data, swept, capsys):
     assert call("sweep", "mnist_cnn", "--data", data, *QUICK, *SEARCH, "--seed", 5, "--output", swept) == 2
     assert "a sweep with other settings: seed" in capsys.readouterr().err
+
+
+def test_a_sweep_does_not_go_on_with_other_data(swept, refused, write_npz, tmp_path):
+    folder = tmp_path / "sweep"
+    shutil.copytree(swept, folder, ignore=shutil.ignore_patterns("report.html"))
+    record = read(folder / "sweep.json")
+    record["settings"]["data"] = str(write_npz(tmp_path / "other.npz", seed=5))
+    run_directory.write_json(folder / "sweep.json", record)
+    assert "The data are not those with which the sweep" in refused("resume", folder)
 
 
 def test_trials_never_see_the_test_rows(data, tmp_path):

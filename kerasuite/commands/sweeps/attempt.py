@@ -99,6 +99,11 @@ def store_rows(pipeline: str, settings: config.Settings, sweep_dir: Path) -> dic
     }
 
 
+def fingerprint(pipeline: str, settings: config.Settings) -> str:
+    """That of all rows, as they are now."""
+    return cli.pipeline(pipeline).load(settings).fingerprint()
+
+
 def train(job: Job) -> tuple[Status, float, int, int]:
     """Train as the pipeline does, on the stored rows.
 

@@ -93,8 +93,15 @@ class Course:
             self.table.show()
 
     def _store_rows(self) -> None:
-        """Read the data once for all trials; the test rows are not kept."""
+        """Read the data once for all trials; the test rows are not kept. A sweep that goes on must find them again."""
         if (self.sweep_dir / DATA).is_file():
+            known = run_directory.read_json(self.sweep_dir / DATA)["fingerprint"]
+            found = children.call(attempt.fingerprint, self.searched.name, self.settings)
+            if found != known:
+                raise InputError(
+                    f"The data are not those with which the sweep in {self.sweep_dir} started (fingerprint {found}, "
+                    f"was {known}). Put them back as they were, or start a new sweep with another --output."
+                )
             return
         data = children.call(attempt.store_rows, self.searched.name, self.settings, self.sweep_dir)
         for sentence in (*data["notes"], *(f"Warning: {sentence}" for sentence in data["warnings"])):
