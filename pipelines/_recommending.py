@@ -141,7 +141,7 @@ def _trained_on(train: Examples, examples: Examples) -> list[str]:
 
 def _in_catalogue(examples: Examples, item_ids: tuple[str, ...]) -> Examples:
     """The examples in terms of the run's items, with one more that stands for all others; histories without those."""
-    from kerasuite.contracts import Ragged
+    from kerasuite.columns import Ragged
     from kerasuite.data.histories import HISTORY, positions
 
     place = positions(examples.class_names, item_ids)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasuite.contracts import Examples, Plan, Ragged, RowIds, Splits
+from kerasuite.columns import Ragged
+from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
 
 
@@ -21,11 +22,6 @@ def test_taking_rows_takes_them_from_every_column():
     assert some.labels.tolist() == [2, 1]
     assert some.ids.tolist() == ["e", "b"]
     assert some.groups.tolist() == [40, 10]
-
-
-def test_row_ids_keep_their_numbers_through_selection():
-    ids = RowIds("x_train", np.arange(10))[np.array([7, 2])]
-    assert (ids[0], ids[1], len(ids)) == ("x_train[7]", "x_train[2]", 2)
 
 
 def test_columns_of_unequal_length_are_refused_with_their_lengths():
@@ -124,24 +120,6 @@ def test_an_empty_part_is_refused_by_name():
     some = Examples({"image": np.zeros(2)}, np.array([0, 1]))
     with pytest.raises(InputError, match="No rows for validation"):
         Splits(some, some.take(np.array([], int)), some)
-
-
-RAGGED = Ragged.of([[7, 8], [], [9], [1, 2, 3]])
-
-
-@given(st.lists(st.integers(0, 3), max_size=9))
-def test_rows_of_a_ragged_column_are_taken_as_those_of_a_list(rows):
-    taken = RAGGED[np.array(rows, int)]
-    assert [row.tolist() for row in taken] == [RAGGED[row].tolist() for row in rows]
-
-
-def test_a_ragged_column_is_sliced_masked_and_counted_from_its_end():
-    assert RAGGED[1:3].values.tolist() == [9]
-    assert RAGGED[1:3].lengths.tolist() == [0, 1]
-    assert RAGGED[np.array([True, False, False, True])].values.tolist() == [7, 8, 1, 2, 3]
-    assert RAGGED[-1].tolist() == [1, 2, 3]
-    with pytest.raises(IndexError):
-        RAGGED[4]
 
 
 def test_the_digest_of_a_ragged_column_tells_its_rows_and_their_ends():

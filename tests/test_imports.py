@@ -11,6 +11,7 @@ PACKAGE = Path(kerasuite.__file__).parent
 ROOT = PACKAGE.parent
 ROOMS = ("data", "models", "training", "evaluation", "serving")
 GROUND = (
+    "columns",
     "contracts",
     "config",
     "devices",

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasuite.contracts import Examples, RowIds
+from kerasuite.columns import RowIds
+from kerasuite.contracts import Examples
 from kerasuite.data.folders import TAKES, TEST, TRAIN, VALIDATION, listed
 from kerasuite.errors import InputError
 

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
-from kerasuite.contracts import Examples, Plan, Ragged
+from kerasuite.columns import Ragged
+from kerasuite.contracts import Examples, Plan
 from kerasuite.data.lengths import LengthPlan
 
 AUTOTUNE = tf.data.AUTOTUNE

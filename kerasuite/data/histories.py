@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from kerasuite.contracts import Examples, Ragged
+from kerasuite.columns import Ragged
+from kerasuite.contracts import Examples
 from kerasuite.data.interactions import Log
 from kerasuite.errors import InputError
 

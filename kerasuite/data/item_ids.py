@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from kerasuite.contracts import Examples, Ragged
+from kerasuite.columns import Ragged
+from kerasuite.contracts import Examples
 from kerasuite.data.histories import HISTORY
 
 

@@ -10,7 +10,8 @@ from hashlib import blake2b
 
 import numpy as np
 
-from kerasuite.contracts import Examples, Ragged, RowIds
+from kerasuite.columns import Ragged, RowIds
+from kerasuite.contracts import Examples
 from kerasuite.data.duplicates import DIGEST
 from kerasuite.data.histories import RATINGS, behind, pieces, positions, sequences
 from kerasuite.errors import InputError

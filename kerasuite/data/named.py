@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kerasuite.contracts import Examples, RowIds
+from kerasuite.columns import RowIds
+from kerasuite.contracts import Examples
 from kerasuite.data.arrays import Parts, idx_files, of_arrays, read_idx, read_npz
 from kerasuite.data.folders import TEST, TRAIN
 from kerasuite.downloads import silence_bounded

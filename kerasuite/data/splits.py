@@ -7,7 +7,8 @@ from itertools import combinations
 
 import numpy as np
 
-from kerasuite.contracts import Examples, RowIds, Skipped, Splits, skipped_warning
+from kerasuite.columns import RowIds
+from kerasuite.contracts import Examples, Skipped, Splits, skipped_warning
 from kerasuite.errors import InputError
 
 

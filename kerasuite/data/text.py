@@ -10,7 +10,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_text as tf_text
 
-from kerasuite.contracts import Examples, Ragged
+from kerasuite.columns import Ragged
+from kerasuite.contracts import Examples
 from kerasuite.data import kept
 from kerasuite.errors import InputError
 

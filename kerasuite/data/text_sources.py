@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kerasuite.contracts import Examples, RowIds, Skipped
+from kerasuite.columns import RowIds
+from kerasuite.contracts import Examples, Skipped
 from kerasuite.data import classes, folders, named, tables, text_columns
 from kerasuite.data.duplicates import DIGEST, MINIMA, text_digests
 from kerasuite.data.folders import PART_FOLDERS, PARTS, TEST, TRAIN, VALIDATION, FileKind, listed

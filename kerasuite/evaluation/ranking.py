@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.errors import InputError
 from kerasuite.evaluation.intervals import Estimate, bootstrap, wilson
 

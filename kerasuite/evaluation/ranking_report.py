@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.evaluation import intervals, ranking
 from kerasuite.evaluation.display import ConfusionMatrixDisplay, HistoryDisplay
 from kerasuite.evaluation.drawing import png

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.evaluation.ranking import best, blocks, without
 
 # EASE takes the inverse of a matrix of items by items: at 8,000 items 0.5 GB, and some ten seconds.

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from kerasuite.contracts import Examples, Ragged, RowIds
+from kerasuite.columns import Ragged, RowIds
+from kerasuite.contracts import Examples
 from kerasuite.data import kept
 
 

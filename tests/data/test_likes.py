@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.data import histories, like_ids, likes
 from kerasuite.data.interactions import Log
 from kerasuite.errors import InputError

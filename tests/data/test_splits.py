@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasuite.contracts import Examples, RowIds
+from kerasuite.columns import RowIds
+from kerasuite.contracts import Examples
 from kerasuite.data import splits
 from kerasuite.data.splits import Source
 from kerasuite.errors import InputError

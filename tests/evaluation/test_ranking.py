@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.errors import InputError
 from kerasuite.evaluation import ranking
 from kerasuite.evaluation.intervals import wilson

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.evaluation import ranking_report
 from kerasuite.evaluation.ranking_report import Rankings
 

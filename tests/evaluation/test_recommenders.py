@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasuite.contracts import Ragged
+from kerasuite.columns import Ragged
 from kerasuite.evaluation import recommenders
 from kerasuite.evaluation.ranking import best, without
 from kerasuite.evaluation.recommenders import Past
