@@ -51,7 +51,7 @@ def _files_unchanged(splits: Splits) -> Iterator[None]:
     """Name the file, where something fails because one was changed or taken away meanwhile."""
     import tensorflow as tf
 
-    from kerasuite.data.features import PhotoFiles
+    from kerasuite.data.photo_files import PhotoFiles
 
     try:
         yield

@@ -60,13 +60,13 @@ def predict(asked: Asked) -> Answers:
 
 
 def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:
-    from kerasuite.data import text_sources
+    from kerasuite.data import unlabelled_texts
     from kerasuite.data.text_columns import Columns
 
     columns = Columns(asked.column or asked.settings["text_column"], asked.settings["label_column"])
     given = ((f"text[{number}]", text.strip()) for number, text in enumerate(asked.texts, 1))
     plain = ((name, text or Skipped(name, "no text")) for name, text in given)
-    every = itertools.chain(plain, text_sources.unlabelled_texts(asked.files, columns))
+    every = itertools.chain(plain, unlabelled_texts.texts(asked.files, columns))
     while some := list(itertools.islice(every, CHUNK)):
         bad = [text for _, text in some if isinstance(text, Skipped)]
         yield [(name, text.encode("utf-8", "replace")) for name, text in some if isinstance(text, str)], bad

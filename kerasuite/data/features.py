@@ -19,7 +19,7 @@ import tensorflow as tf
 from kerasuite.contracts import Examples
 from kerasuite.data import batches
 from kerasuite.data.duplicates import digests_of
-from kerasuite.data.files import check
+from kerasuite.data.photo_files import CHANGED, PhotoFiles
 from kerasuite.data.row_store import Column, RowStore, bytes_taken, delete, is_store
 from kerasuite.errors import EnvironmentFault, InputError
 
@@ -31,8 +31,6 @@ SPARE_BYTES = 2**30
 _STORE_NAME = re.compile("[0-9a-f]{24}")
 # When this process began, or nearly.
 _BEGUN = time.time()
-
-_CHANGED = "was changed or taken away after the run had looked at it. Put it back, or start anew."
 
 Progress = Callable[[int, int], None]
 
@@ -240,7 +238,7 @@ def _read(examples: Examples, prepare: batches.Preparation, files: PhotoFiles) -
         raise
     except tf.errors.OpError as fault:
         files.refuse_changed(examples)
-        raise InputError(f"A photo {_CHANGED} {fault.message}") from fault
+        raise InputError(f"A photo {CHANGED} {fault.message}") from fault
 
 
 def _is_text(examples: Examples) -> bool:
@@ -266,35 +264,6 @@ def _refuse_unfit(values: np.ndarray, dtype: np.dtype, *, is_text: bool) -> None
 def _draws(digest: bytes, view: int, number: int) -> np.ndarray:
     """The uniform numbers of one view of one content, float32 (number,)."""
     return np.random.default_rng([int(digest, 16), view]).random(number, np.float32)
-
-
-class PhotoFiles:
-    """The photos that features were worked out of: each must be what it was when its digest was taken."""
-
-    def __init__(self):
-        self._states: dict[str, tuple[int, int, int] | None] = {}
-
-    def refuse_changed(self, examples: Examples) -> None:
-        """Raise where a photo is not what the examples say: by its content at first, then by size and time."""
-        if "path" not in examples.inputs:
-            return
-        paths = examples.inputs["path"].tolist()
-        new = [row for row, path in enumerate(paths) if path not in self._states]
-        for row, picture in zip(new, check([paths[row] for row in new])):
-            self._states[paths[row]] = _state(paths[row])
-            if picture.digest != examples.facts["digest"][row]:
-                raise InputError(f"{paths[row]} {_CHANGED}")
-        for path in paths:
-            if _state(path) != self._states[path]:
-                raise InputError(f"{path} {_CHANGED}")
-
-
-def _state(path: str) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,53 +81,6 @@ def labelled_texts(
     rows = found.parts[TEST] if TEST in found.parts else pl.concat(found.parts.values())
     source = _source(found._replace(parts={TEST: rows}), columns)
     return classes.known(source.test, class_names, data[0]), source.skipped, source.notes + notes
-
-
-def unlabelled_texts(
-    names: Sequence[str], columns: Columns = UNSAID
-) -> Iterator[tuple[str, str] | tuple[str, Skipped]]:
-    """Each text of tables, .txt files and folders of these, in order: its name, and itself or why it cannot be used.
-
-    Args:
-        names: files and folders.
-        columns: of tables, guessed where they are not said.
-
-    Raises:
-        InputError: a file is not there, or it is not clear which of its columns holds the texts.
-    """
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            below = [each for each in sorted(path.rglob("*")) if each.suffix.lower() == ".txt" or tables.is_table(each)]
-            if not below:
-                raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")
-            yield from unlabelled_texts([str(each) for each in below], columns)
-        elif not path.is_file():
-            raise InputError(f"{name} is neither a file nor a folder.")
-        elif tables.is_table(path):
-            yield from _texts_of_table(path, columns)
-        else:
-            yield name, _usable_text(name, _text_of(name))
-
-
-def _texts_of_table(path: Path, columns: Columns) -> Iterator[tuple[str, str | Skipped]]:
-    frame, first_row, _ = tables.read(path)
-    column = frame.columns[0] if len(frame.columns) == 1 else _text_column(path, frame, columns)
-    for row, text in enumerate(frame[column].fill_null("").str.strip_chars(), first_row):
-        name = f"{path.name}[{row}]"
-        yield name, _usable_text(name, text)
-
-
-def _text_column(path: Path, frame: pl.DataFrame, columns: Columns) -> str:
-    """The column of the texts: as it is said, or guessed as for training."""
-    names, _ = text_columns.find(path, frame, columns, needs_label=False)
-    return names[TEXT]
-
-
-def _usable_text(name: str, text: str) -> str | Skipped:
-    if not text:
-        return Skipped(name, "no text")
-    return Skipped(name, NOT_UTF8) if tables.NOT_TEXT in text else text
 
 
 def _paths(names: Sequence[str]) -> list[Path]:
@@ -243,7 +196,7 @@ def _of_folder(root: Path) -> _Found:
         labelled = [file for file in files if file.class_name != _UNLABELLED]
         if len(labelled) < len(files):
             notes += (f"{len(files) - len(labelled):,} texts of {part} in {_UNLABELLED} have no label: not used.",)
-        texts = [_text_of(file.path) for file in labelled]
+        texts = [text_of(file.path) for file in labelled]
         rows = pl.DataFrame(
             {
                 TEXT: texts,
@@ -260,7 +213,8 @@ def _of_folder(root: Path) -> _Found:
     return _Found(found, tuple(skipped), notes)
 
 
-def _text_of(path: str) -> str:
+def text_of(path: str) -> str:
+    """The text of a file, what is no UTF-8 in it replaced; InputError where it cannot be read."""
     try:
         return Path(path).read_text("utf-8", "replace").strip()
     except OSError as fault:

@@ -3,7 +3,7 @@ import pytest
 
 from kerasuite.data import splits
 from kerasuite.data.text_columns import Columns
-from kerasuite.data.text_sources import NOT_UTF8, labelled_texts, text_splits, unlabelled_texts
+from kerasuite.data.text_sources import NOT_UTF8, labelled_texts, text_splits
 from kerasuite.errors import InputError
 
 ROWS = "".join(f"film {k} is good,pos\nfilm {k} is bad,neg\n" for k in range(6))
@@ -166,22 +166,6 @@ def test_a_label_may_have_the_usual_separator_in_it(tmp_path):
     rows = "text,label\n" + "".join(f't {k},"sci|fi; a"\n' for k in range(9))
     source = text_splits([saved(tmp_path / "a.csv", rows)], columns=Columns(between=";"))
     assert source.train.class_names == ("a", "sci|fi")
-
-
-def test_texts_to_predict_are_found_as_those_to_train_on_and_bad_ones_named(tmp_path):
-    path = saved(tmp_path / "a.csv", b"phrase,label\nso good,1\n,0\n" + "caf\xe9,1\n".encode("latin-1"))
-    found = dict(unlabelled_texts([path], Columns(None, "label")))
-    assert found["a.csv[2]"] == "so good"
-    assert [(each.id, each.reason) for each in (found["a.csv[3]"], found["a.csv[4]"])] == [
-        ("a.csv[3]", "no text"),
-        ("a.csv[4]", NOT_UTF8),
-    ]
-
-
-def test_texts_to_predict_need_no_column_of_labels(tmp_path):
-    path = saved(tmp_path / "a.csv", "review,stars\nso good,1\n")
-    assert dict(unlabelled_texts([path], Columns(None, "label"))) == {"a.csv[2]": "so good"}
-    assert dict(unlabelled_texts([path], Columns("stars"))) == {"a.csv[2]": "1"}
 
 
 def test_several_labels_of_a_text_are_as_many_columns(tmp_path):
