@@ -21,6 +21,7 @@ from keras.src.utils import file_utils
 
 from kerasuite.downloads import silence_bounded
 from kerasuite.errors import InputError
+from kerasuite.models import transfer
 
 # Side in pixels of the photos that each was trained on, where it is not 224; keras.applications says it nowhere.
 _SIDES = {
@@ -218,7 +219,7 @@ def _from_file(
                 "classes."
             ) from reason
     model = network(weights=None)
-    model.set_weights(whole[: len(model.weights)])
+    transfer.set_values(model, whole[: len(model.weights)])
     return model
 
 

@@ -105,6 +105,14 @@ def copied(
     # A SavedModel takes no variable whose name begins with an underscore, as the layers of some files do.
     with keras.name_scope("backbone"):
         copy = keras.models.clone_model(model, clone_function=copy_of, recursive=True)
-    copy.set_weights(model.get_weights())
+    set_values(copy, model.get_weights())
     copy.trainable = trainable
     return copy
+
+
+def set_values(model: keras.Model, values: Sequence[np.ndarray]) -> None:
+    """Set all weights, also of layers that compute with constants made from them, which `set_weights` leaves stale."""
+    model.set_weights(values)
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()

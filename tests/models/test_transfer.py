@@ -26,6 +26,14 @@ def test_a_map_is_averaged_and_a_vector_stays(backbone):
     assert transfer.pooled(pooled) is pooled
 
 
+def test_a_copy_normalises_by_what_was_learnt_of_the_pixels():
+    scaling = keras.layers.Normalization(axis=-1)
+    scaling.adapt(pixels())
+    inputs = keras.Input((*SIZE, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(scaling(inputs)))
+    np.testing.assert_allclose(transfer.copied(model)(pixels()), model(pixels()), atol=1e-5)
+
+
 def test_the_head_alone_takes_features(backbone):
     head = transfer.head(8, 5)
     assert transfer.joined([], head)(np.zeros((2, 8), np.float32)).shape == (2, 5)
