@@ -50,6 +50,12 @@ def test_the_faster_arithmetic_is_chosen_by_measuring_and_a_setting_is_kept(mode
     assert frozen.choose("float32", model, tf.constant(X)) == {"used": "float32"}
 
 
+def test_what_is_hardly_faster_is_not_taken(model, monkeypatch):
+    seconds = iter([0.2, 0.19])
+    monkeypatch.setattr(frozen, "_seconds", lambda call, batch: next(seconds))
+    assert frozen.choose("auto", model, tf.constant(X))["used"] == "float32"
+
+
 def test_a_table_that_was_made_before_brings_no_warning(caplog):
     initializer = tf.lookup.KeyValueTensorInitializer(["a"], [1])
     table = tf.lookup.StaticHashTable(initializer, 0)
