@@ -76,7 +76,7 @@ class Scores:
 def numbers(scores: Scores) -> dict[str, Any]:
     """The part of metrics.json that is about quality: headline, test, baselines, verdict.
 
-    `test_without_seen` is there when some rows were seen in training: the metrics without them.
+    `without_seen` is there when some rows were seen in training: test, baselines, verdict without them.
     """
     measure = multilabel.multilabel_metrics if scores.multi_label else metrics.classification_metrics
     measured = lambda probabilities, rows: {  # noqa: E731
@@ -85,29 +85,32 @@ def numbers(scores: Scores) -> dict[str, Any]:
             scores.labels[rows], probabilities[rows], groups=None if scores.groups is None else scores.groups[rows]
         ).items()
     }
+
+    def on(rows: np.ndarray) -> dict[str, Any]:
+        word, p = _verdict(scores, rows)
+        return {
+            "headline": "micro_f1" if scores.multi_label else HEADLINE,
+            "test": measured(scores.probabilities, rows),
+            "baselines": {name: measured(baseline, rows) for name, baseline in scores.baselines.items()},
+            "best_baseline": scores.best_baseline,
+            "verdict": word,
+            "p_value": p,
+        }
+
     everything = np.arange(len(scores.labels))
-    word, p = _verdict(scores)
-    found = {
-        "headline": "micro_f1" if scores.multi_label else HEADLINE,
-        "test": measured(scores.probabilities, everything),
-        "baselines": {name: measured(baseline, everything) for name, baseline in scores.baselines.items()},
-        "best_baseline": scores.best_baseline,
-        "verdict": word,
-        "p_value": p,
-    }
     unseen = np.setdiff1d(everything, scores.seen)
-    if len(scores.seen) and len(unseen):
-        found["test_without_seen"] = measured(scores.probabilities, unseen)
-    return found
+    return on(everything) | ({"without_seen": on(unseen)} if 0 < len(unseen) < len(everything) else {})
 
 
-def _verdict(scores: Scores) -> tuple[str, float]:
+def _verdict(scores: Scores, rows: np.ndarray) -> tuple[str, float]:
     """The model against the best baseline on the same rows, by the headline."""
-    best = scores.baselines[scores.best_baseline]
+    labels, said, best = (
+        each[rows] for each in (scores.labels, scores.probabilities, scores.baselines[scores.best_baseline])
+    )
+    groups = None if scores.groups is None else scores.groups[rows]
     if scores.multi_label:
-        return multilabel.verdict(scores.labels, scores.probabilities, best, groups=scores.groups)
-    right = scores.probabilities.argmax(1) == scores.labels
-    return metrics.verdict(right, best.argmax(1) == scores.labels, groups=scores.groups)
+        return multilabel.verdict(labels, said, best, groups=groups)
+    return metrics.verdict(said.argmax(1) == labels, best.argmax(1) == labels, groups=groups)
 
 
 def displays(scores: Scores) -> dict[str, Any]:
@@ -179,8 +182,8 @@ def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
         f"know by heart or was chosen by: {len(scores.seen) - len(near):,} exactly, {len(near):,} nearly."
     )
     tables = []
-    if "test_without_seen" in found:
-        whole, without = found["test"], found["test_without_seen"]
+    if "without_seen" in found:
+        whole, without = found["test"], found["without_seen"]["test"]
         rows = [
             [metric_words(name), Estimate.from_dict(whole[name]), Estimate.from_dict(without[name])] for name in without
         ]

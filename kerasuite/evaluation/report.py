@@ -138,21 +138,23 @@ def headline_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
 
 
 def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str:
-    """The headline without the rows whose content was trained on; empty where there are none.
+    """The headline, and the verdict, without the rows whose content was trained on; empty where there are none.
 
     Example:
         >>> whole = {"accuracy": {"value": 0.9, "low": 0.89, "high": 0.91, "n": 380}}
         >>> rest = {"accuracy": {"value": 0.88, "low": 0.87, "high": 0.89, "n": 360}}
-        >>> without_seen_sentence({"headline": "accuracy", "test": whole, "test_without_seen": rest})
+        >>> without_seen_sentence({"headline": "accuracy", "test": whole, "without_seen": {"test": rest}})
         'Without the 20 rows that are also in train or validation, exactly or nearly: accuracy 88.0% on 360 rows (87...'
     """
     name = metrics.get("headline", "")
-    rest = metrics.get("test_without_seen", {}).get(name)
+    without = metrics.get("without_seen", {})
+    rest = without.get("test", {}).get(name)
     if not rest:
         return ""
     seen = metrics["test"][name]["n"] - rest["n"]
     which = f"{seen:,} {unit} that are" if seen > 1 else f"one {unit.removesuffix('s')} that is"
-    return f"Without the {which} also in train or validation, exactly or nearly: {_number_words(name, rest, unit)}"
+    said = f"Without the {which} also in train or validation, exactly or nearly: {_number_words(name, rest, unit)}"
+    return " ".join(filter(None, (said, verdict_sentence(without, unit))))
 
 
 def _number_words(name: str, estimate: Mapping[str, Any], unit: str, kind: str = "") -> str:

@@ -127,7 +127,7 @@ def test_a_file_that_is_cut_short_is_counted_and_named_in_the_report(finished):
 def test_a_picture_that_is_in_train_and_test_is_named_and_the_score_without_it_given(finished):
     metrics = read(finished / "metrics.json")
     assert metrics["test"]["accuracy"]["n"] == 18
-    assert metrics["test_without_seen"]["accuracy"]["n"] == 17
+    assert metrics["without_seen"]["test"]["accuracy"]["n"] == 17
     report = (finished / "report.html").read_text()
     assert "test/b/001.png = train/b/004.png" in report
     assert "Rows seen in training" in report

@@ -32,8 +32,8 @@ def sections(given, **options):
 def test_the_numbers_without_seen_rows_are_over_the_others():
     found = classification.numbers(scores(seen=np.array([1, 2]), near_seen=np.array([2])))
     assert found["test"]["accuracy"]["value"] == 0.5
-    assert found["test_without_seen"]["accuracy"]["value"] == 1.0
-    assert found["test_without_seen"]["accuracy"]["n"] == 2
+    assert found["without_seen"]["test"]["accuracy"]["value"] == 1.0
+    assert found["without_seen"]["test"]["accuracy"]["n"] == 2
 
 
 def test_seen_rows_are_counted_and_named():
