@@ -25,11 +25,12 @@ _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP")
 _ORIENTATION = 0x0112
 _SHARE = 4096
 
-ANIMATED, CMYK, SIXTEEN_BIT = "animated", "CMYK", "16-bit"
+ANIMATED, CMYK, SIXTEEN_BIT, ALPHA = "animated", "CMYK", "16-bit", "alpha"
 _ODDITIES = {
     ANIMATED: "animated: their first frame is used",
     CMYK: "CMYK: they are converted to RGB without a colour profile",
     SIXTEEN_BIT: "16-bit: the high byte of each pixel is used",
+    ALPHA: "with an alpha channel: where they are transparent, the colours that lie behind are used",
 }
 
 
@@ -40,7 +41,7 @@ class Picture(NamedTuple):
         height, width: in pixels, upright.
         digest: of the decoded pixels, see `duplicates.digest`.
         perceptual_hash: uint8 (2, 32), see `near.perceptual_hash`; None of a file that cannot be used.
-        oddities: what a reader should know ("animated", "CMYK", "16-bit").
+        oddities: what a reader should know ("animated", "CMYK", "16-bit", "alpha").
         reason: why the file cannot be used; empty if it can.
     """
 
@@ -192,6 +193,8 @@ def _oddities(image: Image.Image, data: bytes, is_jpeg: bool) -> Iterator[str]:
         yield CMYK
     if image.format == "PNG" and data[24] == 16:
         yield SIXTEEN_BIT
+    if "A" in image.mode or "transparency" in image.info:
+        yield ALPHA
 
 
 def _decoded(data: bytes) -> np.ndarray:

@@ -19,7 +19,11 @@ TAKES = (
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
-PART_FOLDERS = {"train": TRAIN, "validation": VALIDATION, "val": VALIDATION, "valid": VALIDATION, "test": TEST}
+PART_FOLDERS = (
+    dict.fromkeys(("train", "training"), TRAIN)
+    | dict.fromkeys(("validation", "val", "valid", "dev"), VALIDATION)
+    | dict.fromkeys(("test", "testing"), TEST)
+)
 
 
 class FileKind(NamedTuple):
@@ -47,6 +51,22 @@ def listed(names: Iterable, most: int = 12) -> str:
     """Names in a sentence, the first of them if they are many."""
     names = [str(name) for name in names]
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def called(paths: Iterable[Path]) -> dict[Path, str]:
+    """The shortest ends of paths that tell files apart; several names of one file have the same.
+
+    >>> list(called([Path("/a/x.csv"), Path("/b/x.csv"), Path("/b/y.csv")]).values())
+    ['a/x.csv', 'b/x.csv', 'y.csv']
+    """
+    whole = {path: path.resolve().parts for path in paths}
+
+    def shortest(own: tuple[str, ...]) -> str:
+        others = {parts for parts in whole.values() if parts != own}
+        lengths = (n for n in range(1, len(own)) if all(parts[-n:] != own[-n:] for parts in others))
+        return "/".join(own[-next(lengths, len(own)) :])
+
+    return {path: shortest(own) for path, own in whole.items()}
 
 
 def files_by_part(root: Path, kind: FileKind = IMAGES) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:

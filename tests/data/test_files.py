@@ -92,13 +92,15 @@ def test_oddities_are_counted_in_a_sentence(tmp_path):
         checked(tmp_path, encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])),
         checked(tmp_path, encoded(Image.fromarray(PIXELS).convert("CMYK"), "JPEG")),
         checked(tmp_path, encoded((np.arange(81).reshape(9, 9) * 800).astype(np.uint16), "PNG")),
+        checked(tmp_path, encoded(Image.fromarray(PIXELS).convert("RGBA"), "PNG")),
         checked(tmp_path, encoded(PIXELS, "PNG")),
     ]
-    assert [picture.oddities for picture in pictures] == [("animated",), ("CMYK",), ("16-bit",), ()]
+    assert [picture.oddities for picture in pictures] == [("animated",), ("CMYK",), ("16-bit",), ("alpha",), ()]
     assert [note[:16] for note in oddity_notes(pictures)] == [
         "1 file(s) are an",
         "1 file(s) are CM",
         "1 file(s) are 16",
+        "1 file(s) are wi",
     ]
 
 

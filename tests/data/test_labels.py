@@ -143,7 +143,10 @@ def test_all_missing_files_are_listed_with_their_rows(tmp_path):
         ("path,label\na.png,cat\n,dog\n", ["1 row(s)", "no path", "row 3"]),
         ("path,label\na.png,\nb.png,dog\nc.png\n", ["2 row(s)", "no label", "row 2 (a.png), row 4 (c.png)"]),
         ("path,label\na.png,  \n", ["no label", "row 2 (a.png)"]),
-        ("path,label,split\na.png,cat,train\nb.png,dog,holdout\n", ["row 3 has 'holdout'", "train, validation, val"]),
+        (
+            "path,label,split\na.png,cat,train\nb.png,dog,holdout\n",
+            ["row 3 has 'holdout'", "train, training, validation"],
+        ),
         ("path,label,subset\na.png,cat,\n", ["row 2 has ''", "'subset'"]),
         ("path,label\n", ["no rows"]),
         ("path,label\n\n", ["no rows"]),

@@ -237,6 +237,12 @@ def test_given_parts_are_kept(tmp_path, validation):
     ]
 
 
+def test_parts_go_by_the_names_that_people_give_them(tmp_path):
+    for part in ("Training", "dev", "Testing"):
+        class_folders(tmp_path / part, number=1)
+    assert [len(part) for part in image_splits(tmp_path).parts.values()] == [2, 2, 2]
+
+
 def test_classes_may_be_called_train_and_test(tmp_path):
     assert image_splits(class_folders(tmp_path, ("train", "test"))).train.class_names == ("test", "train")
 
