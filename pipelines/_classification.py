@@ -38,6 +38,7 @@ class Rows:
         read: what `evaluate --data` names, for the given classes: examples, skipped inputs, notes.
         raw: the raw inputs of examples, as they are served.
         signature: of the SavedModel, where it has several inputs.
+        batch_size: how many are scored at a time.
         answers: what a model in Python says of examples, float32 (rows, classes).
         shown: what a person looks at: `thumbnails`, small pictures of examples, or `texts`, themselves.
     """
@@ -49,6 +50,7 @@ class Rows:
     answers: Callable[[keras.Model, Examples], np.ndarray]
     shown: tuple[Literal["thumbnails", "texts"], Callable[[Examples], Sequence]]
     signature: Sequence[tf.TensorSpec] | None = None
+    batch_size: int = 256
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str, use
     predictor = Predictor(run_dir / run_directory.SERVABLE, devices=used)
     return Scores(
         labels=examples.labels,
-        probabilities=predictor.probabilities(task.rows.raw(examples)),
+        probabilities=predictor.probabilities(task.rows.raw(examples), task.rows.batch_size),
         baselines=baselines.probabilities(fitted, task.features(examples)),
         best_baseline=best_baseline,
         ids=examples.ids,

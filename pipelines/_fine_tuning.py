@@ -60,9 +60,8 @@ class FineTuning:
 
         # What cannot be unfrozen is refused before a photo is looked at.
         stages = self.stages()
-        if self.config.views and not (
-            _stage_rows.photo_changes(self.config, self.base) and any(s.views > 1 for s in stages)
-        ):
+        changes, several = _stage_rows.photo_changes(self.config, self.base), any(s.views > 1 for s in stages)
+        if (self.config.views or 1) > 1 and not (changes and several):
             print(
                 f"--views {self.config.views} is not used: views are of photos that are changed, before a frozen part."
             )
@@ -72,8 +71,10 @@ class FineTuning:
         if not self.config.train_from_scratch:
             transfer.standardise(head, self.some_features())
         stage_rows = StageRows(self.config, self.base, self.train, self.validation, self.run_dir)
+        are_changed = False
         for stage in stages:
             earlier, rows = len(fitted.history) if fitted else 0, stage_rows.of(stage)
+            are_changed |= rows.are_changed
             minutes = self.minutes_left(stage, began, fitted, is_last=stage is stages[-1])
             try:
                 fitted = self.fit_stage(stage, rows, head, strategy, fitted, minutes)
@@ -92,6 +93,11 @@ class FineTuning:
             if stage.tuned is not None:
                 # It has the layers of the whole backbone.
                 stage.tuned.set_weights(parts[-1].get_weights())
+        run_directory.remember(self.run_dir, _stage_rows.CHANGED, lambda: are_changed)
+        if changes and not are_changed:
+            print(
+                "No photo was changed at random: a frozen part saw each as it is. --views 8 has it see eight versions."
+            )
         whole = transfer.copied(self.base.model, frozen_statistics=False)
         return replace(fitted, model=transfer.joined([whole], head))
 

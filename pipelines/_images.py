@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from kerasuite.data.images import ImagePreparation
 
-BATCH_SIZE, CHUNK = 256, 64
+CHUNK, MOST_IMAGES, MOST_PIXELS = 64, 256, 64 * 224 * 224
 
 
 def rows(prepare: ImagePreparation, folder: str | None = None) -> Rows:
@@ -34,7 +35,14 @@ def rows(prepare: ImagePreparation, folder: str | None = None) -> Rows:
         pixels.raw,
         partial(answers, prepare),
         ("thumbnails", lambda examples: pixels.thumbnails(examples, prepare)),
+        batch_size=batch_size(prepare),
     )
+
+
+def batch_size(prepare: ImagePreparation) -> int:
+    """How many images are scored at a time: of large ones few, since what a network makes of them takes memory."""
+    height, width = prepare.image_size
+    return max(1, min(MOST_IMAGES, MOST_PIXELS // (height * width)))
 
 
 def read(
@@ -47,9 +55,13 @@ def read(
         raise InputError(f"--data takes one of {' and '.join(data)} at a time.")
     (data,) = data
 
-    listed = {"data": folder, "labels": data} if data.endswith((".csv", ".tsv")) else {"data": data}
+    notes, is_table = (), data.endswith((".csv", ".tsv"))
+    if is_table and folder and not Path(folder).expanduser().is_dir():
+        notes, folder = (f"{folder} is not there any more: paths start from the folder of {data}.",), None
+    listed = {"data": folder, "labels": data} if is_table else {"data": data}
     with progress.bar("Checking images") as shown:
-        return sources.labelled_images(class_names=class_names, progress=shown, **listed)
+        examples, skipped, found = sources.labelled_images(class_names=class_names, progress=shown, **listed)
+    return examples, skipped, (*notes, *found)
 
 
 def answers(prepare: ImagePreparation, model: keras.Model, examples: Examples) -> np.ndarray:
@@ -57,7 +69,7 @@ def answers(prepare: ImagePreparation, model: keras.Model, examples: Examples) -
     from kerasuite.data import batches
     from kerasuite.evaluation import predict
 
-    return predict.probabilities(model, batches.inference(examples, prepare, BATCH_SIZE))
+    return predict.probabilities(model, batches.inference(examples, prepare, batch_size(prepare)))
 
 
 def predict(asked: Asked) -> Answers:

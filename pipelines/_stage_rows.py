@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Photos are decoded this much larger than the backbone takes them, so that a crop has pixels to choose from.
 ROOM_TO_CROP = 8 / 7
+CHANGED = "photos were changed at random"
 
 
 class Stage(NamedTuple):
@@ -40,7 +41,10 @@ class Stage(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What a stage is trained and validated on: features from the cache, or the photos themselves."""
+    """What a stage is trained and validated on: features from the cache, or the photos themselves.
+
+    `are_changed` says whether it is trained on photos that were changed at random.
+    """
 
     train: Examples
     validation: Examples
@@ -49,6 +53,7 @@ class Rows(NamedTuple):
     views: int
     augment: Any
     are_features: bool
+    are_changed: bool
 
 
 def preparation(base: Backbone, scale: float = 1.0) -> ImagePreparation:
@@ -71,6 +76,7 @@ def photo_changes(config: config.Settings, base: Backbone) -> PhotoAugmentation 
 
 def frozen_network(config: config.Settings, base: Backbone, part: keras.Model, name: str, run_dir: Path) -> Network:
     """A frozen part of the backbone as one function, in the arithmetic that is fastest here."""
+    import keras
     import tensorflow as tf
 
     from kerasuite.data.features import Network
@@ -81,7 +87,8 @@ def frozen_network(config: config.Settings, base: Backbone, part: keras.Model, n
         lambda: frozen.choose(config.precision, part, tf.zeros((32, *part.input_shape[1:]))),
     )
     size = "x".join(map(str, preparation(base).image_size))
-    key = f"{__version__} {tf.__version__} {base.weights_digest} {name} {size} {arithmetic['used']}"
+    code = f"{__version__} {keras.__version__} {tf.__version__}"
+    key = f"{code} {base.weights_digest} {name} {size} {arithmetic['used']}"
     return Network(frozen.forward(part, arithmetic["used"]), part.output_shape[1:], key)
 
 
@@ -139,7 +146,8 @@ class StageRows:
             print(f"The features find no room (--cache-gb {config.cache_gb:g}, or the disk): "
                   "what is frozen runs again in each epoch.")  # fmt: skip
         parts = cache.encoded_once(self.train, large), cache.encoded_once(self.validation, exact)
-        return Rows(*parts, large, exact, 1, together(changes, mixing), are_features=False)
+        augment = together(changes, mixing)
+        return Rows(*parts, large, exact, 1, augment, are_features=False, are_changed=changes is not None)
 
     def _features(self, stage: Stage, mixing: Any) -> Rows | None:
         """Features of the stage's frozen part, None where they find no room; a resumed run keeps to what was found."""
@@ -148,10 +156,10 @@ class StageRows:
         config, base = self.config, self.base
         network = frozen_network(config, base, stage.frozen, stage.name, self.run_dir)
         exact, changes = preparation(base), photo_changes(config, base)
-        views = stage.views if changes else 1
+        wanted = stage.views if changes else 1
 
         @functools.cache
-        def columns() -> tuple[Column, Column] | None:
+        def columns(views: int) -> tuple[Column, Column] | None:
             validation = cached_features(config, self.validation, exact, network)
             if views > 1:
                 large = preparation(base, ROOM_TO_CROP)
@@ -160,10 +168,18 @@ class StageRows:
                 train = cached_features(config, self.train, exact, network)
             return None if train is None or validation is None else (train, validation)
 
-        # On photos another model is trained than on features: which, may not change with the room on the disk.
-        if not run_directory.remember(self.run_dir, f"features before {stage.name}", lambda: columns() is not None):
+        def most_views() -> int:
+            """As many as find room, two at least where several are wanted; 0 for none."""
+            return next((views for views in range(wanted, min(wanted, 2) - 1, -1) if columns(views)), 0)
+
+        # Which rows the model is trained on, may not change with the room on the disk.
+        views = run_directory.remember(self.run_dir, f"views before {stage.name}", most_views)
+        if not views:
             return None
-        if (found := columns()) is None:
+        if views < wanted:
+            limit = f"--cache-gb {config.cache_gb:g}, or the disk"
+            print(f"Of {wanted} changed versions of each photo {views} find room ({limit}).")
+        if (found := columns(views)) is None:
             raise EnvironmentFault(
                 f"The features that the stage {stage.name!r} of this run is trained on find no room any more. Make "
                 f"room on the disk of the cache (--cache-gb {config.cache_gb:g}), then: kerasuite resume {self.run_dir}"
@@ -171,4 +187,4 @@ class StageRows:
         train, validation = found
         own = FeaturePreparation()
         parts = examples_of(self.train, train), examples_of(self.validation, validation)
-        return Rows(*parts, own, own, views, mixing, are_features=True)
+        return Rows(*parts, own, own, views, mixing, are_features=True, are_changed=views > 1)

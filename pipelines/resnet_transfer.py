@@ -143,7 +143,7 @@ class Config(config.Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.cutmix and self.unfreeze == "none" and self.cache_gb:
+        if self.cutmix and self.unfreeze == "none" and self.cache_gb and not self.train_from_scratch:
             raise InputError(
                 "--cutmix needs photos or maps, not vectors: pass --unfreeze last_stage or --cache-gb 0 too."
             )
@@ -229,7 +229,7 @@ def task(config: Config, run_dir: Path) -> Task:
         near=True,
         choose_penalty=True,
         most_baseline_rows=MOST_BASELINE_ROWS,
-        sections=partial(sections, config, base),
+        sections=partial(sections, config, base, run_dir),
     )
 
 
@@ -255,7 +255,13 @@ def finish(
 
 
 def sections(
-    config: Config, base: Backbone, model: keras.Model, scores: Scores, examples: Examples, train: Examples | None
+    config: Config,
+    base: Backbone,
+    run_dir: Path,
+    model: keras.Model,
+    scores: Scores,
+    examples: Examples,
+    train: Examples | None,
 ) -> list[Section]:
     """The report's sections on where the model looked, and on how the training photos were changed."""
     from kerasuite.data import pixels
@@ -263,7 +269,7 @@ def sections(
 
     prepare, changes = preparation(base), _stage_rows.photo_changes(config, base)
     made = [explain.section(model, scores, lambda rows: pixels.thumbnails(examples.take(rows), prepare))]
-    if changes is not None and train is not None:
+    if run_directory.remembered(run_dir, _stage_rows.CHANGED) and train is not None:
         large = preparation(base, _stage_rows.ROOM_TO_CROP)
         some = train.take(np.random.default_rng(config.seed).permutation(len(train))[:6])
         looks = [pixels.thumbnails(some, prepare), *pixels.views(some, large, changes, 2, config.seed)]

@@ -105,6 +105,8 @@ def load(
             "channels) or a map (batch, height, width, channels). Name another by --feature-layer."
         )
     model = keras.Model(model.inputs[0], features, name=model.name)
+    # A file may have been saved with layers frozen: what is trained is for the run to say.
+    model.trainable = True
     digest = _digest(model, hub.program(name) if kind == "hub" else b"")
     return Backbone(name, model, digest, layer)
 

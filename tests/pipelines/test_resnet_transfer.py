@@ -186,6 +186,20 @@ def test_features_that_find_no_room_are_not_cached_and_it_is_said(config, tmp_pa
     assert "find no room" in capsys.readouterr().out
 
 
+def test_of_the_views_as_many_are_taken_as_find_room(config, tmp_path, capsys):
+    # Of 21 training photos: each version has eight numbers in float32, and a key.
+    room = 2.5 * 21 * (8 * 4 + row_store.KEY.itemsize)
+    few = replace(config, unfreeze="none", views=4, cache=str(tmp_path / "small"), cache_gb=room / 2**30, epochs=1)
+    train(few, tmp_path / "run")
+    assert "Of 4 changed versions of each photo 2 find room" in capsys.readouterr().out
+
+
+def test_photos_that_no_stage_changes_are_said_to_be_as_they_are(config, tmp_path, capsys):
+    run_dir = run.start("resnet_transfer", replace(config, unfreeze="none", views=None, output=str(tmp_path / "run")))
+    assert "No photo was changed at random" in capsys.readouterr().out
+    assert not (run_dir / "augmentation.png").exists()
+
+
 def test_views_that_no_stage_has_a_use_for_are_said_to_be_unused(config, tmp_path, capsys):
     train(replace(config, unfreeze="all", views=3, head_epochs=1, epochs=1), tmp_path / "run")
     assert "--views 3 is not used" in capsys.readouterr().out
@@ -279,11 +293,11 @@ def test_photos_in_train_and_test_are_named_also_when_they_were_saved_anew(confi
 
 
 def test_a_full_disk_while_features_are_kept_ends_with_what_to_do(config, tmp_path, monkeypatch):
-    def full(descriptor):
+    def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(row_store.os, "fsync", full)
-    with pytest.raises((EnvironmentFault, OSError), match=r"No space left|disk is full"):
+    monkeypatch.setattr(row_store.RowStore, "_write", full)
+    with pytest.raises(EnvironmentFault, match=r"No space left on device. The disk is full: .* --cache-gb 0"):
         train(replace(config, cache=str(tmp_path / "full")), tmp_path / "run")
 
 
@@ -324,7 +338,7 @@ def test_evaluate_reports_on_other_photos_and_on_those_it_was_trained_on(finishe
     metrics = metrics_of(tmp_path / "again")
     assert metrics["examples"]["test"] == 36
     assert "27 of these 36 images are exactly or nearly among" in capsys.readouterr().err
-    assert metrics["test_without_seen"]["accuracy"]["n"] == 9
+    assert metrics["without_seen"]["test"]["accuracy"]["n"] == 9
 
 
 def saved_model(folder):
