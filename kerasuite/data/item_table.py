@@ -96,7 +96,7 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
 
 
 def _first(groups: str) -> str:
-    parts = groups.replace(tables.LISTED, "|").split("|")
+    parts = tables.members(groups) or groups.split("|")
     return parts[0].strip()
 
 

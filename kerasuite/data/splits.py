@@ -79,9 +79,12 @@ def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np
     names, group_of = np.unique(examples.groups, return_inverse=True)
     if len(names) < 2:
         raise InputError(f"All rows belong to one group ({str(names[0])!r}); a split by group needs at least two.")
-    counts = np.zeros((len(names), len(examples.class_names)))
-    one_hot = examples.labels if examples.is_multi_label else np.eye(counts.shape[1])[examples.labels]
-    np.add.at(counts, group_of, one_hot)
+    counts = np.zeros((len(names), len(examples.class_names) + examples.is_multi_label))
+    if examples.is_multi_label:
+        # Rows without a label are held out in their share too.
+        np.add.at(counts, group_of, np.column_stack([examples.labels, ~examples.labels.any(1)]))
+    else:
+        np.add.at(counts, (group_of, examples.labels), 1)
     wanted, taken, left = counts.sum(0) * fraction, np.zeros(counts.shape[1]), counts.sum(0)
     chosen = []
     for group in rng.permutation(len(names)):

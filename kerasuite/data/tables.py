@@ -19,7 +19,7 @@ from kerasuite.errors import InputError
 DELIMITED, LINES, PARQUET = (".csv", ".tsv"), (".jsonl", ".ndjson"), (".parquet",)
 ENDINGS = DELIMITED + LINES + PARQUET
 NOT_TEXT = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are not UTF-8
-# Between the members of a list in jsonl or parquet: what no text has in it.
+# Before each member of a list in jsonl or parquet: what no text has in it.
 LISTED = "\x1f"
 _SEPARATORS = ",;\t"
 _RENAMED = re.compile(r"_duplicated_\d+$")
@@ -65,7 +65,7 @@ def read(path: Path, takes: str = "", *, has_names: bool = True, ending: str = "
         if ending in LINES:
             return Table(_as_text(_json_lines(path)), 1)
         if ending in PARQUET:
-            return Table(_as_text(pl.read_parquet(path)), 1)
+            return Table(_as_text(pl.read_parquet(path, glob=False)), 1)
         return delimited(path, has_names)
     except (OSError, EOFError, zlib.error) as fault:
         why = getattr(fault, "strerror", None) or fault
@@ -80,7 +80,7 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
     def text(name: str, kind: pl.DataType) -> pl.Expr:
         column = pl.col(name)
         if isinstance(kind, pl.List | pl.Array):
-            return column.cast(pl.List(pl.String)).list.join(LISTED)
+            return (pl.lit(LISTED) + column.cast(pl.List(pl.String)).list.join(LISTED)).alias(name)
         if kind == pl.Binary:
             return column.map_elements(lambda raw: raw.decode("utf-8", "replace"), pl.String)
         if kind.is_float() and _is_whole(frame[name]):
@@ -89,6 +89,17 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
         return column.struct.json_encode() if isinstance(kind, pl.Struct) else column.cast(pl.String)
 
     return frame.select(text(name, kind) for name, kind in frame.schema.items())
+
+
+def members(cell: str) -> list[str] | None:
+    """Those of a list; None of a cell that holds none.
+
+    >>> members(f"{LISTED}a{LISTED}b|c"), members(LISTED), members("a|b")
+    (['a', 'b|c'], [], None)
+    """
+    if not cell.startswith(LISTED):
+        return None
+    return [member for member in cell.split(LISTED) if member]
 
 
 def _is_whole(numbers: pl.Series) -> bool:
@@ -135,6 +146,7 @@ def delimited(path: Path, has_names: bool = True) -> Table:
             quote_char=quote,
             infer_schema=False,
             encoding="utf8-lossy",
+            glob=False,
         )
     except pl.exceptions.NoDataError:
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,6 @@ _TAKES = (
     "tables named train, validation or test, or a folder with one folder of .txt files for each class"
 )
 _FILES = FileKind("texts", (".txt",), _TAKES)
-_PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
 NOT_UTF8 = "not UTF-8, or with characters that were lost before"
 # aclImdb's folder of reviews without a label, beside train/pos and train/neg.
 _UNLABELLED = "unsup"
@@ -51,13 +50,15 @@ def text_splits(
     Raises:
         InputError: it cannot be used; says why, and what can be done.
     """
-    found = _together([_read(path, columns) for path in _paths(data)])
+    given = {TRAIN: _paths(data), VALIDATION: _paths(validation), TEST: _paths(test)}
+    called = folders.called([path for paths in given.values() for path in paths])
+    found = _together([_read(path, columns, called) for path in given[TRAIN]])
     for part, names in ((VALIDATION, validation), (TEST, test)):
         if not names:
             continue
         if part in found.parts:
             raise InputError(f"--{part}-data {names[0]}: {data[0]} has a part {part} already. Leave one of them out.")
-        others = _together([_read(path, columns) for path in _paths(names)])
+        others = _together([_read(path, columns, called) for path in given[part]])
         # All that the named files hold is of this part, whatever they call it.
         whole = others._replace(parts={part: pl.concat(others.parts.values())})
         found = _together([found, whole])
@@ -67,7 +68,7 @@ def text_splits(
 def labelled_texts(
     data: Sequence[str], class_names: Sequence[str], columns: Columns = UNSAID
 ) -> tuple[Examples, tuple[Skipped, ...], tuple[str, ...]]:
-    """Read what `--data` names, to evaluate on it: the test part if there is one, else all of it.
+    """Read what `--data` names, to evaluate on it: of each file the test part if it has one, else all of it.
 
     Args:
         class_names: the classes that labels are positions of in the result.
@@ -75,11 +76,18 @@ def labelled_texts(
     Raises:
         InputError: it cannot be used, or has classes that are not among class_names.
     """
-    found, notes = _together([_read(path, columns) for path in _paths(data)]), ()
-    if TEST in found.parts:
-        notes = (f"Of {data[0]}, the {len(found.parts[TEST]):,} rows of its test part are evaluated.",)
-    rows = found.parts[TEST] if TEST in found.parts else pl.concat(found.parts.values())
-    source = _source(found._replace(parts={TEST: rows}), columns)
+    paths = _paths(data)
+    called, asked, notes = folders.called(paths), [], ()
+    for path in paths:
+        found = _read(path, columns, called)
+        number = sum(map(len, found.parts.values()))
+        rows = found.parts[TEST] if TEST in found.parts else pl.concat(found.parts.values())
+        if len(rows) < number:
+            notes += (f"Of {path}, the {len(rows):,} of {number:,} rows that are its test part are evaluated.",)
+        elif found.parts.keys() & {VALIDATION}:
+            notes += (f"{path} has no test part: all its rows are evaluated, those for training too.",)
+        asked.append(found._replace(parts={TEST: rows}))
+    source = _source(_together(asked), columns)
     return classes.known(source.test, class_names, data[0]), source.skipped, source.notes + notes
 
 
@@ -98,20 +106,22 @@ def _paths(names: Sequence[str]) -> list[Path]:
     return found
 
 
-def _read(path: Path, columns: Columns) -> _Found:
+def _read(path: Path, columns: Columns, called: Mapping[Path, str]) -> _Found:
+    """What a file or folder holds; its rows are called by what it is called, where there are others beside it."""
     if path.is_dir():
+        before = f"{called[path]}/" if len(set(called.values())) > 1 else ""
         by_part = _tables_by_part(path)
         if by_part:
-            found = _together([_of_table(table, columns, part) for part, table in by_part.items()])
+            found = _together([_of_table(t, columns, part, before + t.name) for part, t in by_part.items()])
             others = sorted(
                 each.name for each in path.iterdir() if tables.is_table(each) and each not in by_part.values()
             )
             note = f"Of {path}, the tables {listed(others)} are named for no part, and not read."
             return found._replace(notes=(*found.notes, note)) if others else found
-        return _of_folder(path)
+        return _of_folder(path, before)
     if not tables.is_table(path):
         raise InputError(f"{path} is not named as a table is. {_TAKES}.")
-    return _of_table(path, columns)
+    return _of_table(path, columns, TRAIN, called[path])
 
 
 def _together(found: Sequence[_Found]) -> _Found:
@@ -131,7 +141,7 @@ def _tables_by_part(folder: Path) -> dict[str, Path]:
     """The tables of a folder that are named by their part, such as train.tsv and dev.tsv."""
     found: dict[str, Path] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_file() and tables.is_table(path)):
-        part = _PART_NAMES.get(path.name.lower().split(".")[0])
+        part = PART_FOLDERS.get(path.name.lower().split(".")[0])
         if part in found:
             raise InputError(f"{folder} has two tables for {part}: {found[part].name} and {path.name}. Keep one.")
         if part:
@@ -139,8 +149,12 @@ def _tables_by_part(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _of_table(path: Path, columns: Columns, part: str = TRAIN) -> _Found:
-    """The rows of a table, in the parts that its split column names, or all in one part."""
+def _of_table(path: Path, columns: Columns, part: str, name: str) -> _Found:
+    """The rows of a table, in the parts that its split column names, or all in one part.
+
+    Args:
+        name: of the table, in what its rows are called.
+    """
     table = tables.read(path, _TAKES)
     names, notes = text_columns.find(path, table.frame, columns)
     cells = {
@@ -148,7 +162,7 @@ def _of_table(path: Path, columns: Columns, part: str = TRAIN) -> _Found:
         for what in CALLED
     }
     rows = pl.DataFrame({what: cell.fill_null("") for what, cell in cells.items()}).with_columns(
-        source=pl.lit(path.name), row=pl.int_range(len(table.frame)) + table.first_row
+        source=pl.lit(name), row=pl.int_range(len(table.frame)) + table.first_row
     )
     kept, skipped = _usable(rows, has_several=columns.between is not None)
     if not len(kept):
@@ -157,24 +171,27 @@ def _of_table(path: Path, columns: Columns, part: str = TRAIN) -> _Found:
     if SPLIT not in names:
         return _Found({part: kept.drop(SPLIT)}, skipped, table.notes + notes)
     said = kept[SPLIT].str.to_lowercase().replace("", TRAIN)
-    unknown = kept.filter(~said.is_in(list(_PART_NAMES)))
+    unknown = kept.filter(~said.is_in(list(PART_FOLDERS)))
     if len(unknown):
         first = listed(f"row {row} has {value!r}" for row, value in zip(unknown["row"], unknown[SPLIT]))
         raise InputError(
             f"{len(unknown):,} row(s) of {path} are in no part: {first}. The column {names[SPLIT]!r} takes "
-            f"{', '.join(_PART_NAMES)}; without the column, parts are held out."
+            f"{', '.join(PART_FOLDERS)}; without the column, parts are held out."
         )
-    part_of = said.replace_strict(_PART_NAMES)
+    part_of = said.replace_strict(PART_FOLDERS)
     parts = {part: kept.filter(part_of == part).drop(SPLIT) for part in PARTS}
     return _Found({part: frame for part, frame in parts.items() if len(frame)}, skipped, table.notes + notes)
 
 
 def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tuple[Skipped, ...]]:
     """The rows that have a text and a label in UTF-8, and the others by name."""
+    has_lists = bool(rows[LABEL].str.starts_with(tables.LISTED).any())
+    if has_lists and not has_several:
+        rows = rows.with_columns(pl.col(LABEL).map_elements(_only_member, pl.String))
     is_bad = pl.any_horizontal(pl.col(TEXT, LABEL).str.contains(tables.NOT_TEXT, literal=True))
     reason = pl.when(pl.col(TEXT) == "").then(pl.lit("no text")).when(is_bad).then(pl.lit(NOT_UTF8))
-    if not has_several:
-        # Where a text may have several labels, it may have none.
+    if has_lists or not has_several:
+        # Where a text may have several labels, it may have none, which a list says by being empty.
         reason = reason.when(pl.col(LABEL) == "").then(pl.lit("no label"))
     rows = rows.with_columns(reason.otherwise(pl.lit("")).alias("reason"))
     lost = rows.filter(pl.col("reason") != "")
@@ -182,10 +199,16 @@ def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tup
     return rows.filter(pl.col("reason") == "").drop("reason"), skipped
 
 
+def _only_member(cell: str) -> str:
+    """The member of a list that has one, nothing for an empty list; else the cell itself."""
+    members = tables.members(cell)
+    return cell if members is None or len(members) > 1 else "".join(members)
+
+
 # Class folders of .txt files
 
 
-def _of_folder(root: Path) -> _Found:
+def _of_folder(root: Path, before: str) -> _Found:
     parts, skipped = folders.files_by_part(root, _FILES)
     if not any(parts.values()):
         raise InputError(f"{root} has no tables, and no .txt files in class folders. {_TAKES}.")
@@ -201,7 +224,7 @@ def _of_folder(root: Path) -> _Found:
             {
                 TEXT: texts,
                 LABEL: [file.class_name for file in labelled],
-                "source": [file.id for file in labelled],
+                "source": [before + file.id for file in labelled],
             },
             schema_overrides={TEXT: pl.String},
         ).with_columns(row=pl.lit(None, pl.Int64), group=pl.lit(""))
@@ -228,21 +251,24 @@ def _source(found: _Found, columns: Columns) -> Source:
     """The rows as examples, with one numbering of all classes: numbers by their size, else by the alphabet."""
     every = pl.concat(found.parts.values())
     names = every[LABEL].unique().to_list()
-    listed_labels = [name for name in names if tables.LISTED in name]
-    if columns.between is None and listed_labels:
-        first = listed_labels[0].replace(tables.LISTED, ", ")
+    lists = [several for name in names if (several := tables.members(name)) is not None]
+    if columns.between is None and lists:
+        first = ", ".join(lists[0])
         raise InputError(f"Texts have lists of labels, the first is [{first}]. Pass --multi-label.")
     if columns.between is not None:
         names = {label for name in names for label in _several(name, columns.between)}
     names = sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     has_groups = bool((every[GROUP] != "").any())
     parts = {part: _examples(frame, tuple(names), columns.between, has_groups) for part, frame in found.parts.items()}
-    return Source(*(parts.get(part) for part in PARTS), skipped=found.skipped, notes=found.notes)
+    notes = found.notes
+    if columns.between is not None and (bare := sum(int((~part.labels.any(1)).sum()) for part in parts.values())):
+        notes += (f"{bare:,} of {len(every):,} texts have no label: they count as of none of the classes.",)
+    return Source(*(parts.get(part) for part in PARTS), skipped=found.skipped, notes=notes)
 
 
 def _several(labels: str, between: str) -> list[str]:
-    # Lists of jsonl and parquet came to be text with a separator of their own.
-    parts = labels.split(tables.LISTED) if tables.LISTED in labels else labels.split(between)
+    members = tables.members(labels)
+    parts = labels.split(between) if members is None else members
     return [part.strip() for part in parts if part.strip()]
 
 

@@ -43,6 +43,14 @@ def test_a_group_is_never_on_both_sides(num_groups, size, seed):
     assert sorted([*kept.ids.rows, *held.ids.rows]) == list(range(len(groups)))
 
 
+def test_groups_without_any_label_are_held_out_in_their_share_too():
+    labels = np.zeros((200, 2), np.uint8)
+    labels[:20] = 1
+    whole = Examples({"x": np.arange(200)}, labels, class_names=("a", "b"), groups=np.arange(200) // 2)
+    _, held = splits.hold_out(whole, 0.25, 0)
+    assert int((~held.labels.any(1)).sum()) == pytest.approx(45, abs=2)
+
+
 def test_one_group_cannot_be_split():
     with pytest.raises(InputError, match="one group"):
         splits.hold_out(examples([0, 1, 0], np.array(["a"] * 3)), 0.3, 0)

@@ -47,7 +47,10 @@ def test_quotation_marks_that_enclose_nothing_are_plain_characters_in_a_tsv(tmp_
 def test_numbers_booleans_and_lists_become_text(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "a", "label": 1, "tags": ["x", "y"], "ok": true}\n{"text": "b", "label": null}\n')
-    assert tables.read(path).frame.rows() == [("a", "1", f"x{tables.LISTED}y", "true"), ("b", None, None, None)]
+    assert tables.read(path).frame.rows() == [
+        ("a", "1", f"{tables.LISTED}x{tables.LISTED}y", "true"),
+        ("b", None, None, None),
+    ]
 
 
 def test_whole_numbers_that_came_as_floats_are_whole_again(tmp_path):

@@ -116,6 +116,26 @@ def test_test_and_validation_data_are_files_of_their_own(tmp_path):
     refused(split, "has a part test already", test=[other])
 
 
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    data, test = (
+        saved(tmp_path / "2023" / "a.csv", "text,label\n" + ROWS),
+        saved(tmp_path / "2024" / "a.csv", "text,label\n" + ROWS),
+    )
+    source = text_splits([data], test=[test])
+    assert (source.train.ids[0], source.test.ids[0]) == ("2023/a.csv[2]", "2024/a.csv[2]")
+    splits.refuse_overlap(**{part: rows for part, rows in source.parts.items() if rows is not None})
+    twice = text_splits([data], test=[data])
+    with pytest.raises(InputError, match="stand both in train and in test"):
+        splits.refuse_overlap(train=twice.train, test=twice.test)
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_one_file(tmp_path):
+    for name in ("a[1].csv", "a1.csv"):
+        saved(tmp_path / name, f"text,label\n{ROWS}{name},pos\n")
+    source = text_splits([str(tmp_path / "a[1].csv")])
+    assert source.train.inputs["text"][-1] == "a[1].csv"
+
+
 def test_tables_named_by_their_part_are_its_parts(tmp_path):
     saved(tmp_path / "sst" / "train.tsv", "label\tsentence\n" + "".join(f"{k % 2}\tfilm {k}\n" for k in range(8)))
     saved(tmp_path / "sst" / "dev.tsv", "label\tsentence\n0\ta\n1\tb\n")
@@ -147,6 +167,25 @@ def test_other_tables_beside_the_parts_are_named(tmp_path):
 def test_lists_of_labels_want_to_be_asked_for(tmp_path):
     rows = "".join(f'{{"text": "t {k}", "label": ["a", "b"]}}\n' for k in range(9))
     refused(saved(tmp_path / "a.jsonl", rows), "[a, b]", "--multi-label")
+
+
+def test_a_list_of_one_label_is_that_label_whatever_stands_in_it(tmp_path):
+    rows = "".join(f'{{"text": "t {k}", "label": [{names}]}}\n' for k, names in enumerate(['"a|b"', '"c"'] * 4))
+    path = saved(tmp_path / "a.jsonl", rows)
+    assert text_splits([path]).train.class_names == ("a|b", "c")
+    assert text_splits([path], columns=Columns(between="|")).train.class_names == ("a|b", "c")
+
+
+def test_texts_without_a_label_are_counted_and_of_lists_the_missing_are_left_out(tmp_path):
+    rows = "".join(f"t {k},{'a|b' if k % 2 else 'a'}\n" for k in range(8)) + "bare,\n"
+    source = text_splits([saved(tmp_path / "a.csv", "text,label\n" + rows)], columns=Columns(between="|"))
+    assert source.notes == ("1 of 9 texts have no label: they count as of none of the classes.",)
+    rows = "".join(
+        f'{{"text": "t {k}", "label": {names}}}\n' for k, names in enumerate(['["a"]', '["b"]', "[]", "null"])
+    )
+    source = text_splits([saved(tmp_path / "b.jsonl", rows)], columns=Columns(between="|"))
+    assert source.train.inputs["text"].tolist() == ["t 0", "t 1", "t 2"]
+    assert [tuple(each) for each in source.skipped] == [("b.jsonl[4]", "no label")]
 
 
 def test_a_rare_label_of_many_stops_nothing_and_is_named_where_it_is_missing(tmp_path):
@@ -213,7 +252,9 @@ def test_to_evaluate_the_test_part_is_taken_with_the_classes_of_the_model(tmp_pa
     path = saved(tmp_path / "a.csv", "text,label,split\na,x,train\nb,y,test\n")
     examples, _, notes = labelled_texts([path], ("w", "x", "y"))
     assert (examples.labels.tolist(), examples.class_names) == ([2], ("w", "x", "y"))
-    assert "1 rows of its test part" in notes[-1]
+    assert "the 1 of 2 rows that are its test part" in notes[-1]
+    whole = saved(tmp_path / "b.csv", "text,label\nc,x\n")
+    assert labelled_texts([path, whole], ("x", "y"))[0].inputs["text"].tolist() == ["b", "c"]
     with pytest.raises(InputError, match="class.es. y; the model knows x"):
         labelled_texts([path], ("x",))
 
