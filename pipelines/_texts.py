@@ -1,8 +1,9 @@
-"""What a pipeline whose rows are texts hands to `_classification`, and how its encoder is fitted."""
+"""What a pipeline whose rows are texts hands to `_classification`, and what it predicts."""
 
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from kerasuite.evaluation.report import Section
 
 BATCH_SIZE, CHUNK = 64, 4096
-ENOUGH_STEPS = 1000
 
 
 def rows(prepare: TextPreparation, read: Callable, *, multi_label: bool = False) -> Rows:
@@ -63,10 +63,11 @@ def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skippe
     from kerasuite.data import unlabelled_texts
     from kerasuite.data.text_columns import Columns
 
-    columns = Columns(asked.column or asked.settings["text_column"], asked.settings["label_column"])
+    columns = Columns(asked.settings["text_column"], asked.settings["label_column"], flag="--column")
     given = ((f"text[{number}]", text.strip()) for number, text in enumerate(asked.texts, 1))
     plain = ((name, text or Skipped(name, "no text")) for name, text in given)
-    every = itertools.chain(plain, unlabelled_texts.texts(asked.files, columns))
+    say = partial(print, file=sys.stderr)
+    every = itertools.chain(plain, unlabelled_texts.texts(asked.files, columns, column=asked.column, say=say))
     while some := list(itertools.islice(every, CHUNK)):
         bad = [text for _, text in some if isinstance(text, Skipped)]
         yield [(name, text.encode("utf-8", "replace")) for name, text in some if isinstance(text, str)], bad

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import shutil
 
 from kerasuite import cli, config, devices, run_directory
+from kerasuite.errors import InputError
+
+_COLUMNS = ("text_column", "label_column")
 
 
 def main(args: list[str]) -> int:
@@ -20,12 +24,20 @@ def main(args: list[str]) -> int:
     parser.add_argument(
         "--data", nargs="+", required=True, help="labelled data, in any form that the run's pipeline takes"
     )
+    for name in _COLUMNS:
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, help="of texts, where it is not called as it was in training")
     parser.add_argument("--output", help="directory to make; RUN_DIR/evaluations/DATE_TIME if not given")
     given = parser.parse_args(args)
     run_dir = run_directory.open_finished(given.run_dir)
     record = run_directory.read_json(run_dir / run_directory.CONFIG)
     module = cli.pipeline(record["pipeline"])
     settings = config.from_dict(module.Config, record["settings"], str(run_dir / run_directory.CONFIG))
+    if named := {name: value for name in _COLUMNS if (value := getattr(given, name)) is not None}:
+        if not all(hasattr(settings, name) for name in named):
+            flag = next(iter(named)).replace("_", "-")
+            raise InputError(f"--{flag} is of texts; this is a run of {record['pipeline']}.")
+        settings = dataclasses.replace(settings, **named)
     folder = run_directory.create(given.output, run_dir / "evaluations")
     devices.import_tensorflow()
     try:

@@ -26,11 +26,13 @@ class Columns:
 
     Args:
         between: the character between the labels of one text, where each may have several; None where each has one.
+        flag: by which a person names the column of `what`, for errors.
     """
 
     text: str | None = None
     label: str | None = None
     between: str | None = None
+    flag: str = "--{what}-column"
 
 
 UNSAID = Columns()
@@ -54,7 +56,7 @@ def find(
         said.pop(LABEL, None)
     for what, name in said.items():
         if name not in frame.columns:
-            raise InputError(f"{path} has no column {name!r} (--{what}-column); {there}.")
+            raise InputError(f"{path} has no column {name!r} ({columns.flag.format(what=what)}); {there}.")
     found, unclear = dict(said), {}
     for what, called in CALLED.items():
         guesses = [plain[name] for name in called if name in plain and plain[name] not in found.values()]
@@ -72,7 +74,7 @@ def find(
             several = f"{' and '.join(map(repr, unclear[what]))} may be it; " if what in unclear else ""
             raise InputError(
                 f"Which column of {path} holds the {what}s is not clear: {several}{there}."
-                f"{tables.wrongly_saved(frame.columns)} Name it by --{what}-column."
+                f"{tables.wrongly_saved(frame.columns)} Name it by {columns.flag.format(what=what)}."
             )
     if found[TEXT] == found.get(LABEL):
         raise InputError(f"--text-column and --label-column of {path} are both {found[TEXT]!r}.")

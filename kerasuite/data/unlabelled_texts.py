@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -14,12 +15,20 @@ from kerasuite.data.text_sources import NOT_UTF8, text_of
 from kerasuite.errors import InputError
 
 
-def texts(names: Sequence[str], columns: Columns = UNSAID) -> Iterator[tuple[str, str] | tuple[str, Skipped]]:
+def texts(
+    names: Sequence[str],
+    columns: Columns = UNSAID,
+    *,
+    column: str | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[tuple[str, str] | tuple[str, Skipped]]:
     """Each text of tables, .txt files and folders of these, in order: its name, and itself or why it cannot be used.
 
     Args:
         names: files and folders.
-        columns: of tables, guessed where they are not said.
+        columns: of the tables that were trained on; guessed where they are not said.
+        column: of these tables, that of the texts. If None it is the one that was trained on, or a table's only one.
+        say: gets a sentence on what was guessed.
 
     Raises:
         InputError: a file is not there, or it is not clear which of its columns holds the texts.
@@ -30,27 +39,36 @@ def texts(names: Sequence[str], columns: Columns = UNSAID) -> Iterator[tuple[str
             below = [each for each in sorted(path.rglob("*")) if each.suffix.lower() == ".txt" or tables.is_table(each)]
             if not below:
                 raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")
-            yield from texts([str(each) for each in below], columns)
+            yield from texts([str(each) for each in below], columns, column=column, say=say)
         elif not path.is_file():
             raise InputError(f"{name} is neither a file nor a folder.")
         elif tables.is_table(path):
-            yield from _texts_of_table(path, columns)
+            yield from _texts_of_table(path, columns, column, say)
         else:
             yield name, _usable_text(name, text_of(name))
 
 
-def _texts_of_table(path: Path, columns: Columns) -> Iterator[tuple[str, str | Skipped]]:
-    frame, first_row, _ = tables.read(path)
-    column = frame.columns[0] if len(frame.columns) == 1 else _text_column(path, frame, columns)
-    for row, text in enumerate(frame[column].fill_null("").str.strip_chars(), first_row):
+def _texts_of_table(
+    path: Path, columns: Columns, column: str | None, say: Callable[[str], None]
+) -> Iterator[tuple[str, str | Skipped]]:
+    frame, first_row, notes = tables.read(path)
+    found, guessed = _text_column(path, frame, columns, column)
+    for sentence in (*notes, *guessed):
+        say(sentence)
+    for row, text in enumerate(frame[found].fill_null("").str.strip_chars(), first_row):
         name = f"{path.name}[{row}]"
         yield name, _usable_text(name, text)
 
 
-def _text_column(path: Path, frame: pl.DataFrame, columns: Columns) -> str:
-    """The column of the texts: as it is said, or guessed as for training."""
-    names, _ = text_columns.find(path, frame, columns, needs_label=False)
-    return names[TEXT]
+def _text_column(path: Path, frame: pl.DataFrame, columns: Columns, column: str | None) -> tuple[str, tuple[str, ...]]:
+    """The column of the texts, as it is said, or guessed as for training; and a sentence on what was guessed."""
+    only, *others = frame.columns
+    if column is None and not others:
+        is_known = only == columns.text or only.strip().lower() in text_columns.CALLED[TEXT]
+        note = f"The first line of {path.name}, {only!r}, is taken as the name of its column, not as a text."
+        return only, () if is_known or not tables.is_delimited(path) else (note,)
+    names, notes = text_columns.find(path, frame, replace(columns, text=column or columns.text), needs_label=False)
+    return names[TEXT], notes
 
 
 def _usable_text(name: str, text: str) -> str | Skipped:

@@ -36,7 +36,13 @@ def test_new_data_get_the_same_numbers_pictures_and_report(results, finished, wr
     assert made["test"].keys() == of_run["test"].keys()
     assert made["baselines"].keys() == of_run["baselines"].keys()
     assert made["test"]["accuracy"]["n"] == 9
-    assert "test_without_seen" not in made
+    assert "without_seen" not in made
+
+
+def test_a_column_of_texts_is_not_for_a_run_of_images(refused, finished, image_folder, tmp_path):
+    words = ["--data", image_folder, "--text-column", "said", "--output", tmp_path / "results"]
+    assert "--text-column is of texts; this is a run of mnist_cnn" in refused("evaluate", finished, *words)
+    assert not (tmp_path / "results").exists()
 
 
 def test_the_runs_own_data_give_the_runs_own_numbers(results, finished, image_folder):
