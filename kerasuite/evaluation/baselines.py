@@ -166,9 +166,14 @@ def fit_all(
         if not validation:
             return kind.fit(features[name], labels, num_classes)
         penalties = TFIDF_INVERSE_PENALTIES if is_text else INVERSE_PENALTIES
-        fitted = [kind.fit(features[name], labels, num_classes, inverse_penalty=penalty) for penalty in penalties]
         own, answers = validation[0][name], validation[1]
-        return min(fitted, key=lambda candidate: _log_loss(answers, candidate.probabilities(own)))
+        found, least = None, np.inf
+        for penalty in penalties:
+            candidate = kind.fit(features[name], labels, num_classes, inverse_penalty=penalty)
+            loss = _log_loss(answers, candidate.probabilities(own))
+            if found is None or loss < least:
+                found, least = candidate, loss
+        return found
 
     return {MAJORITY: majority} | {name: linear(name) for name in features}
 

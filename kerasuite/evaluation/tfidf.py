@@ -10,6 +10,8 @@ import numpy as np
 from kerasuite.scripts import UNSPACED
 
 MOST_FEATURES = 100_000
+# Words times classes: scikit-learn's optimiser keeps 25 numbers for each of them.
+MOST_COEFFICIENTS = 5_000_000
 # A word, or one character of a script that puts no spaces between words.
 _TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{1,40}}"
 
@@ -17,6 +19,8 @@ _TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{1,40}}"
 @dataclass(frozen=True)
 class TfidfLogisticRegression:
     """Logistic regression with an L2 penalty on TF-IDF of words and pairs of words, those that two texts have.
+
+    Of many classes the number of words is less: memory has a bound.
 
     Args:
         terms: array of str (d,); idf: float array (d,).
@@ -47,8 +51,15 @@ class TfidfLogisticRegression:
         """Fit on train: texts (n,), labels int (n,), or 0 and 1 (n, classes) where a text may be of several."""
         from sklearn.linear_model import LogisticRegression
 
-        vectorizer = _vectorizer(min_df=2 if len(texts) > 100 else 1, max_features=MOST_FEATURES)
-        features = vectorizer.fit_transform(texts)
+        most = min(MOST_FEATURES, max(1, MOST_COEFFICIENTS // num_classes))
+        vectorizer = _vectorizer(min_df=2 if len(texts) > 100 else 1, max_features=most)
+        try:
+            features = vectorizer.fit_transform(texts)
+        except ValueError:
+            # Nothing in the texts is a word that two have. A term that no text has stands for those that there are not.
+            vectorizer = _vectorizer(vocabulary=[""])
+            vectorizer.idf_ = np.ones(1)
+            features = vectorizer.transform(texts)
         coefficients, intercepts = np.zeros((features.shape[1], num_classes)), np.full(num_classes, -np.inf)
         terms, idf = vectorizer.get_feature_names_out().astype(str), vectorizer.idf_
         if labels.ndim == 2:

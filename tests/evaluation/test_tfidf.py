@@ -4,7 +4,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from kerasuite.evaluation import baselines
+from kerasuite.evaluation import baselines, tfidf
 from kerasuite.evaluation.tfidf import TfidfLogisticRegression
 
 RNG = np.random.default_rng(0)
@@ -36,6 +36,19 @@ def test_characters_of_chinese_are_words():
     texts = np.array(["很好看", "不好看", "真好看", "不喜欢"], object)
     model = TfidfLogisticRegression.fit(texts, np.array([1, 0, 1, 0]), 2)
     assert {"不", "好", "好 看"} <= set(model.terms)
+
+
+def test_texts_without_a_word_that_two_have_leave_the_frequencies_of_the_classes():
+    texts = np.array([f"w{k}" for k in range(150)], object)
+    labels = np.array([0, 0, 1] * 50)
+    for some in (texts, np.full(150, "!?", object)):
+        found = TfidfLogisticRegression.fit(some, labels, 2).probabilities(some)
+        np.testing.assert_allclose(found, np.tile([2 / 3, 1 / 3], (150, 1)), atol=0.01)
+
+
+def test_of_many_classes_the_terms_are_fewer(monkeypatch):
+    monkeypatch.setattr(tfidf, "MOST_COEFFICIENTS", 30)
+    assert len(TfidfLogisticRegression.fit(TEXTS, LABELS, 3).terms) == 10
 
 
 def test_it_is_saved_and_read_again_with_the_others(tmp_path):
