@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from kerasuite.columns import Ragged
 from kerasuite.contracts import Examples
 from kerasuite.data import kept
 from kerasuite.errors import InputError
+from kerasuite.scripts import WORD
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TEXT, TOKEN_IDS, NUM_TOKENS = "text", "token_ids", "num_tokens"
@@ -164,7 +166,7 @@ def tokenised(examples: Examples, prepare: TextPreparation | WholeTexts, limit_b
         limit_bytes: ids that take more lie in a temporary file, not in memory.
     """
     if isinstance(prepare, WholeTexts):
-        words = np.array([len(text.split()) + 2 for text in examples.inputs[TEXT]], np.int32)
+        words = np.array([len(re.findall(WORD, text)) for text in examples.inputs[TEXT]], np.int32)
         return replace(examples, facts=examples.facts | {NUM_TOKENS: words})
     key = f"tokens {prepare.vocabulary.key} {prepare.max_length}"
     return kept.once(examples, key, lambda: _tokenised(examples, prepare, limit_bytes))

@@ -11,7 +11,7 @@ from kerasuite.evaluation.classification import Scores
 from kerasuite.evaluation.drawing import png
 from kerasuite.evaluation.intervals import bootstrap, wilson
 from kerasuite.evaluation.report import Figure, Section, Table
-from kerasuite.evaluation.words import Probabilities, WordsDisplay, occlusion
+from kerasuite.evaluation.words import Moved, Probabilities, WordsDisplay, occlusion
 
 LENGTH_GROUPS = 5
 EXPLAINED = 4
@@ -32,9 +32,13 @@ def by_length(scores: Scores, tokens: np.ndarray, max_length: int | None, cut: s
     for group in np.unique(groups):
         mine = np.flatnonzero(groups == group)
         rows.append([f"{tokens[mine].min()} to {tokens[mine].max()}", _accuracy(right, mine, scores.groups), len(mine)])
-    text = f"The model reads {max_length} tokens of a text at most. {cut}".strip() if max_length else ""
-    unit = "tokens" if max_length else "words"
-    table = Table("Small print is the 95% interval.", [unit, "accuracy", "rows"], rows)
+    text = (
+        f"The model reads {max_length} tokens of a text at most. {cut}".strip()
+        if max_length
+        else "The encoder makes tokens by itself, and cuts texts where it does: --max-length has no say."
+    )
+    measure = "all labels right" if scores.multi_label else "accuracy"
+    table = Table("Small print is the 95% interval.", ["tokens" if max_length else "words", measure, "rows"], rows)
     return Section("By length of the text", text, [], [table])
 
 
@@ -46,15 +50,17 @@ def _accuracy(right: np.ndarray, rows: np.ndarray, groups: np.ndarray | None):
 
 def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) -> Section:
     """What each word did to the prediction, in the worst mistakes and in some right answers."""
-    wrong = ~scores.right
-    answers = _asked_about(scores)
+    wrong, (answers, is_said, sureness) = ~scores.right, _asked_about(scores)
+    surest = np.argsort(-sureness, kind="stable")
     # Right answers that were nearly wrong have words on both sides: they tell more than those without a doubt.
-    rows = [*_most_confident(scores, wrong)[:EXPLAINED], *_most_confident(scores, ~wrong)[::-1][:EXPLAINED]]
-    moved = occlusion([texts[row] for row in rows], answers[rows], probabilities)
-    names = scores.class_names
+    rows = [*surest[wrong[surest]][:EXPLAINED], *surest[~wrong[surest]][::-1][:EXPLAINED]]
+    moved = [
+        each if is_said[row] else Moved(each.words, -each.effects)
+        for row, each in zip(rows, occlusion([texts[row] for row in rows], answers[rows], probabilities))
+    ]
     captions = [
-        f"{'Wrong' if wrong[row] else 'Right'}: {names[answers[row]]} {scores.probabilities[row, answers[row]]:.2f}"
-        + (f", is {scores.true_name(row) or 'none'}" if wrong[row] else "")
+        f"{'Wrong' if wrong[row] else 'Right'}: {'' if is_said[row] else 'not '}{scores.class_names[answers[row]]} "
+        f"{sureness[row]:.2f}" + (f", is {scores.true_name(row) or 'none'}" if wrong[row] else "")
         for row in rows
     ]
     text = (
@@ -69,16 +75,17 @@ def words(scores: Scores, texts: Sequence[str], probabilities: Probabilities) ->
     return Section("What the words did", text, [picture])
 
 
-def _asked_about(scores: Scores) -> np.ndarray:
-    """The class whose probability is looked at: what was said; of several labels the surest mistake, or the surest."""
+def _asked_about(scores: Scores) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each row the class that is looked at, whether the model says it or denies it, and how sure it is of that.
+
+    It is what was said; of several labels the surest mistake, or in a right answer what was least sure.
+    """
     if not scores.multi_label:
-        return scores.probabilities.argmax(1)
-    said = scores.probabilities >= multilabel.THRESHOLD
-    sure = np.maximum(scores.probabilities, 1 - scores.probabilities)
-    mistaken = np.where(said != (scores.labels > 0), sure, 0)
-    return np.where(mistaken.any(1), mistaken.argmax(1), scores.probabilities.argmax(1))
-
-
-def _most_confident(scores: Scores, where: np.ndarray) -> np.ndarray:
-    rows = np.flatnonzero(where)
-    return rows[np.argsort(-scores.probabilities[rows].max(1), kind="stable")]
+        answers = scores.probabilities.argmax(1)
+        return answers, np.ones(len(answers), bool), scores.probabilities.max(1)
+    said = multilabel.answers(scores.probabilities)
+    sure = np.where(said, scores.probabilities, 1 - scores.probabilities)
+    is_wrong = said != (scores.labels > 0)
+    answers = np.where(is_wrong.any(1), np.where(is_wrong, sure, -1).argmax(1), sure.argmin(1))
+    rows = np.arange(len(answers))
+    return answers, said[rows, answers], sure[rows, answers]

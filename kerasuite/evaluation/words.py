@@ -11,14 +11,12 @@ import numpy as np
 import polars
 
 from kerasuite.evaluation.drawing import COLOURS, drawing, literal, single_axes
-from kerasuite.scripts import UNSPACED
+from kerasuite.scripts import WORD
 
 MOST_WORDS = 60
 _LINE = 112
 # An effect as small as this is not shown as if it were large, where a text has no larger.
 _SMALL = 0.05
-# What stands between spaces; of a script that has none, one character.
-_WORD = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
 Probabilities = Callable[[Sequence[str]], np.ndarray]
 
@@ -52,7 +50,7 @@ def occlusion(texts: Sequence[str], classes: np.ndarray, probabilities: Probabil
         >>> occlusion(["so good"], np.array([1]), says)[0].effects.round(2).tolist()
         [0.0, 0.7]
     """
-    spans = [[match.span() for match in _WORD.finditer(text)][:MOST_WORDS] for text in texts]
+    spans = [[match.span() for match in re.finditer(WORD, text)][:MOST_WORDS] for text in texts]
     asked = [
         text[:start] + text[end:] for text, own in zip(texts, spans) for start, end in [(len(text), len(text)), *own]
     ]

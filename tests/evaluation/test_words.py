@@ -78,3 +78,23 @@ def test_words_of_wrong_and_of_right_answers_are_drawn():
     section = text_sections.words(scores(TEXTS), TEXTS, says)
     assert isinstance(section, Section)
     assert section.figures[0].name == "words"
+
+
+def test_of_several_labels_the_surest_mistake_is_looked_at_and_what_is_denied_is_said():
+    probabilities = np.array([[0.02, 0.9], [0.6, 0.45], [0.01, 0.02]])
+    labels = np.array([[1, 1], [1, 0], [0, 0]])
+    both = Scores(labels, probabilities, {}, "", ["a", "b", "c"], ("toxic", "spam"))
+    answers, is_said, sureness = text_sections._asked_about(both)
+    # Toxic is missed in the first; of what is right the least sure: spam is denied by 0.55, and by 0.98.
+    assert answers.tolist() == [0, 1, 1]
+    assert is_said.tolist() == [False, False, False]
+    np.testing.assert_allclose(sureness, [0.98, 0.55, 0.98])
+
+
+def test_of_several_labels_a_word_that_speaks_for_a_class_speaks_against_its_denial(monkeypatch):
+    shown = []
+    monkeypatch.setattr(text_sections, "png", lambda display: shown.append(display) or b"")
+    denied = Scores(np.array([[1]]), np.array([[0.1]]), {}, "", ["a"], ("toxic",))
+    text_sections.words(denied, ["bad film"], lambda texts: np.array([[0.1 if "bad" in t else 0.0] for t in texts]))
+    assert shown[0].captions == ["Wrong: not toxic 0.90, is toxic"]
+    np.testing.assert_allclose(shown[0].moved[0].effects, [-0.1, 0])
