@@ -185,6 +185,7 @@ class TextTuning:
 
     def frozen_network(self) -> Network:
         """The encoder as one function with constant weights, in the arithmetic that is fastest here."""
+        import keras
         import tensorflow as tf
 
         from kerasuite.data.features import Network
@@ -195,7 +196,8 @@ class TextTuning:
             "precision of the frozen encoder",
             lambda: frozen.choose(self.config.precision, model, _some_texts(self.base)),
         )
-        key = f"{__version__} {tf.__version__} {self.base.digest} {self.prepare.max_length} {arithmetic['used']}"
+        code = f"{__version__} {keras.__version__} {tf.__version__}"
+        key = f"{code} {self.base.digest} {self.prepare.max_length} {arithmetic['used']}"
         return Network(frozen.forward(model, arithmetic["used"]), model.output_shape[1:], key)
 
     def vectors(self, examples: Examples, network: Network) -> np.ndarray:

