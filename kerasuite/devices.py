@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 from kerasuite import workers
 from kerasuite.errors import InputError
 
+# Which GPUs a process sees.
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -258,3 +261,24 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or platform.machine()
+
+
+def visible_gpus(number: int) -> list[str]:
+    """The GPUs of this machine, which so many workers share; none where there are none.
+
+    Raises:
+        InputError: there are fewer than workers.
+    """
+    if VISIBLE in os.environ:
+        found = [name for name in os.environ[VISIBLE].split(",") if name not in ("", "-1")]
+    elif shutil.which("nvidia-smi"):
+        asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        found = subprocess.run(asked, capture_output=True, text=True).stdout.split()
+    else:
+        found = []
+    if 0 < len(found) < number:
+        raise InputError(
+            f"--workers {number}: there are {len(found)} GPUs, and no two workers can have the same. Pass --workers "
+            f"{len(found)}, or set {VISIBLE}=-1 to train on the CPU."
+        )
+    return found

@@ -146,7 +146,8 @@ def write(path: Path, data: bytes | str) -> None:
     Raises:
         EnvironmentFault: the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    # Of its own, since several processes may write the same.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with _disk_faults(path):
         try:
             with open(temporary, "wb") as file:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,12 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasuite import cli, config, run_directory, workers
+from kerasuite import cli, config, devices, run_directory, workers
 from kerasuite.commands import sweep
 from kerasuite.errors import EnvironmentFault, InputError
 
-# Which GPUs a process sees.
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 # What each worker runs.
 PROGRAM = (sys.executable, "-m", "kerasuite")
 POLL_SECONDS = 0.1
@@ -143,7 +140,7 @@ class Crew:
     """
 
     def __init__(self, folder: Path, command: Sequence[str], number: int):
-        gpus = _gpus(number)
+        gpus = devices.visible_gpus(number)
         cluster = {"worker": [f"localhost:{port}" for port in free_ports(number)]}
         self._open = contextlib.ExitStack()
         self.progress = self._open.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115
@@ -155,7 +152,7 @@ class Crew:
             self.logs[rank].seek(0, os.SEEK_END)
             place = {"cluster": cluster, "task": {"type": "worker", "index": rank}}
             own = {workers.TF_CONFIG: json.dumps(place), workers.PROGRESS: self.progress.name, "PYTHONUNBUFFERED": "1"}
-            own |= {VISIBLE: ",".join(gpus[rank::number])} if gpus else {}
+            own |= {devices.VISIBLE: ",".join(gpus[rank::number])} if gpus else {}
             process = subprocess.Popen(
                 [*PROGRAM, *command],
                 stdin=subprocess.DEVNULL,
@@ -233,27 +230,6 @@ class Crew:
         """Print what worker 0 has printed since."""
         sys.stdout.write(self.logs[0].read().decode(errors="replace"))
         sys.stdout.flush()
-
-
-def _gpus(number: int) -> list[str]:
-    """The GPUs of this machine, which so many workers share; none where there are none.
-
-    Raises:
-        InputError: there are fewer than workers.
-    """
-    if VISIBLE in os.environ:
-        found = [name for name in os.environ[VISIBLE].split(",") if name not in ("", "-1")]
-    elif shutil.which("nvidia-smi"):
-        asked = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        found = subprocess.run(asked, capture_output=True, text=True).stdout.split()
-    else:
-        found = []
-    if 0 < len(found) < number:
-        raise InputError(
-            f"--workers {number}: there are {len(found)} GPUs, and no two workers can have the same. Pass --workers "
-            f"{len(found)}, or set {VISIBLE}=-1 to train on the CPU."
-        )
-    return found
 
 
 def free_ports(number: int) -> list[int]:

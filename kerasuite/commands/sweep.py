@@ -11,9 +11,8 @@ from typing import Any, Literal
 
 from kerasuite import cli, config, run_directory, workers
 from kerasuite.commands import run
-from kerasuite.commands.sweeps import children, course
+from kerasuite.commands.sweeps import attempt, children, course
 from kerasuite.commands.sweeps import workers as several
-from kerasuite.commands.sweeps.attempt import LOCK
 from kerasuite.commands.sweeps.course import SWEEP
 from kerasuite.commands.sweeps.searched import Searched
 from kerasuite.errors import InputError
@@ -98,6 +97,7 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
     if settings.minutes is not None:
         raise InputError("The --config has minutes of one training; those of a sweep, --minutes, are for all of it.")
     workers.work_alone()
+    several.refuse_half_an_environment()
     children.prepare()
     searched = Searched(name, settings, search)
     searched.declared()  # what cannot be searched is told before anything is made
@@ -126,10 +126,11 @@ def resume(sweep_dir: Path) -> Path:
 def _go_on(sweep_dir: Path, searched: Searched, record: dict[str, Any]) -> Path:
     if course.is_finished(sweep_dir):
         print("This sweep is finished; nothing to do.")
+        attempt.forget(sweep_dir)
         return sweep_dir
     kept = signal.signal(signal.SIGTERM, _interrupt)
     # Workers share the sweep of their chief.
-    held = contextlib.nullcontext() if several.is_worker() else run_directory.locked(sweep_dir, LOCK)
+    held = contextlib.nullcontext() if several.is_worker() else run_directory.locked(sweep_dir, attempt.LOCK)
     try:
         with held:
             if not (several.is_worker() and (sweep_dir / SWEEP).is_file()):
@@ -137,7 +138,7 @@ def _go_on(sweep_dir: Path, searched: Searched, record: dict[str, Any]) -> Path:
             course.Course(sweep_dir, searched).go_on()
             # Not before there is a report, by which others know that there is nothing to do.
             if course.is_finished(sweep_dir):
-                (sweep_dir / LOCK).unlink(missing_ok=True)
+                (sweep_dir / attempt.LOCK).unlink(missing_ok=True)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"What was done so far is kept. Go on by the same command, or by: kerasuite resume {sweep_dir}"

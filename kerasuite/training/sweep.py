@@ -21,7 +21,7 @@ from kerasuite import run_directory
 from kerasuite.training.fit import History
 
 Kind = Literal["random", "bayesian", "hyperband", "grid"]
-STOPPED, COMPLETED, FAILED = TrialStatus.STOPPED, TrialStatus.COMPLETED, TrialStatus.FAILED
+STOPPED, IDLE, COMPLETED, FAILED = (getattr(TrialStatus, name) for name in ("STOPPED", "IDLE", "COMPLETED", "FAILED"))
 # The median rule: not before a share of the epochs, or this many, and not against fewer others than this.
 EARLIEST_SHARE, EARLIEST, FEWEST_OTHERS = 0.2, 2, 4
 
@@ -78,12 +78,25 @@ class _Durable:
         self.tuner_ids &= set(tuner_ids)
 
     @keras_tuner.synchronized
+    def retry(self, names: Sequence[str]) -> None:
+        """Have these trials, which failed, run again, before any others."""
+        for name in names:
+            self.end_order.remove(name)
+            self._retry_queue.append(name)
+
+    @keras_tuner.synchronized
     def create_trial(self, tuner_id):
         goes_on = tuner_id in self.ongoing_trials or self._retry_queue
-        if not goes_on and not self.may_start():
-            self.tuner_ids.discard(tuner_id)
-            return Trial(self.get_space(), status=STOPPED)
-        return super().create_trial(tuner_id)
+        may = goes_on or self.may_start()
+        trial = super().create_trial(tuner_id) if may else Trial(self.get_space(), status=STOPPED)
+        if trial.status != STOPPED:
+            return trial
+        if self.ongoing_trials:
+            # Whoever is left may have to take over the trial of one that is lost.
+            self.tuner_ids.add(tuner_id)
+            return Trial(self.get_space(), status=IDLE)
+        self.tuner_ids.discard(tuner_id)
+        return trial
 
 
 class Random(_Durable, oracles.RandomSearchOracle):
@@ -177,6 +190,10 @@ class Tuner(base_tuner.BaseTuner):
         self._attempt, self._asking = attempt, asking
         with contextlib.redirect_stdout(None):
             super().__init__(oracle, directory=str(folder.parent), project_name=folder.name)
+
+    def _get_tuner_fname(self):
+        # Keras Tuner has a name for each process, by which a search that goes on with other workers finds nothing.
+        return str(Path(self.project_dir) / "tuner.json")
 
     def save(self):
         """Write the oracle's state; a worker has none."""

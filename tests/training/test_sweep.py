@@ -108,6 +108,37 @@ def test_who_is_heard_of_no_more_is_not_waited_for_and_others_take_the_trial(tmp
     assert oracle.create_trial("kept").trial_id == lost.trial_id
 
 
+def test_who_has_nothing_to_do_waits_for_the_others_whose_trial_may_come_back(tmp_path):
+    oracle = sweep.oracle("random", square(), "val_loss", trials=1, epochs=1, seed=3, may_start=lambda: True)
+    sweep.Tuner(oracle, tmp_path / "oracle", lambda name, hp: 1.0)
+    lost = oracle.create_trial("lost")
+    assert oracle.create_trial("kept").status == "IDLE"
+    oracle.hand_on(["kept"])
+    again = oracle.create_trial("kept")
+    assert again.trial_id == lost.trial_id
+    again.status = "COMPLETED"
+    oracle.update_trial(again.trial_id, {"val_loss": 1.0})
+    oracle.end_trial(again)
+    assert oracle.create_trial("kept").status == "STOPPED"
+    assert not oracle.tuner_ids
+
+
+def test_trials_that_failed_run_again_where_that_is_asked_for(tmp_path):
+    ran, tuner = searched(tmp_path, "grid", fail={1})
+    failed = [name for name, trial in tuner.oracle.trials.items() if trial.status == "FAILED"]
+    tuner.oracle.retry(failed)
+    tuner.search()
+    assert sorted(name for name, _ in ran[6:]) == sorted(failed)
+    assert len(ran) == 8
+
+
+def test_a_search_goes_on_in_a_process_of_another_name(tmp_path, monkeypatch):
+    searched(tmp_path, trials=2)
+    monkeypatch.setenv("KERASTUNER_TUNER_ID", "another")
+    again, _ = searched(tmp_path, trials=4)
+    assert [name for name, _ in again] == ["2", "3"]
+
+
 def test_an_error_of_the_program_is_not_taken_for_the_trials(tmp_path):
     def attempt(name, hp):
         raise ZeroDivisionError

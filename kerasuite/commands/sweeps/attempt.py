@@ -14,7 +14,7 @@ from kerasuite import cli, config, run_directory
 from kerasuite.commands.sweeps import workers
 from kerasuite.errors import InputError
 
-ROWS, SHARED, TRIALS, RERUNS = "rows", "shared", "trials", "reruns"
+ROWS, SHARED, TRIALS, RERUNS, ORACLE = "rows", "shared", "trials", "reruns", "oracle"
 RESULT, RUN, LOG, LOCK = "result.json", "run", "log.txt", ".lock"
 PRECISION = "precision"
 

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.25
 _OUT_OF_MEMORY = "ResourceExhaustedError"
 
 
-class ChildError(Exception):
+class ChildError(EnvironmentFault):
     """What went wrong in the process, as one line."""
 
 

@@ -14,13 +14,13 @@ from typing import Any
 from kerasuite import config, run_directory
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import attempt, children, workers
-from kerasuite.commands.sweeps.attempt import RERUNS, Result
+from kerasuite.commands.sweeps.attempt import ORACLE, RERUNS, RESULT, TRIALS, Result
 from kerasuite.commands.sweeps.searched import Searched
 from kerasuite.commands.sweeps.table import Table
 from kerasuite.commands.sweeps.trials import Trials
 from kerasuite.errors import EnvironmentFault, InputError
 
-SWEEP, DATA, BEST, FINAL, ORACLE = "sweep.json", "data.json", "best.json", "best", "oracle"
+SWEEP, DATA, BEST, FINAL = "sweep.json", "data.json", "best.json", "best"
 # Share of the minutes for what is trained again.
 MOST_FOR_RERUNS = 1 / 3
 # A worker waits so long for the chief to have read the data.
@@ -48,7 +48,9 @@ def seconds_of_training(results: Sequence[Result], epochs: int | None) -> float:
     if not results:
         return 0.0
     if epochs is None:
-        return statistics.median(result.seconds for result in results)
+        # Of those that were stopped nothing says how much longer they would have gone on.
+        whole = [result for result in results if result.status == "finished"]
+        return statistics.median(result.seconds for result in whole or results)
     trained, seconds = ([getattr(result, name) for result in results] for name in ("trained", "seconds"))
     if len({*trained}) > 1:
         line = statistics.linear_regression(trained, seconds)
@@ -75,7 +77,7 @@ class Course:
         """Search, train the best again, run the winner, report. One of several workers searches, and that is all."""
         if workers.is_worker():
             self._wait_for_rows()
-            self.tuner().search()
+            workers.run_trials(self.tuner)
             return
         self.trials.forget_failures()
         self._store_rows()
@@ -133,7 +135,14 @@ class Course:
             may_start=self._may_start,
             first=self.searched.own_values(declared),
         )
-        return sweep.Tuner(oracle, self.sweep_dir / ORACLE, self.trials.attempt, self._meanwhile)
+        made = sweep.Tuner(oracle, self.sweep_dir / ORACLE, self.trials.attempt, self._meanwhile)
+        if not workers.is_worker():
+            # A space that was mended holds for what is drawn from now on.
+            oracle.hyperparameters = declared
+            results = self.sweep_dir / TRIALS
+            failed = [name for name, trial in oracle.trials.items() if trial.status == sweep.FAILED]
+            oracle.retry([name for name in failed if not (results / name / RESULT).is_file()])
+        return made
 
     def _search(self) -> None:
         if workers.is_chief():
@@ -177,12 +186,22 @@ class Course:
         first = self.settings.seed + 1
         found: dict[str, list[Result]] = {}
         for trial in self.trials.ranked()[: self._num_again()]:
+            if found and not self._has_time_for(trial):
+                break
             results = [self.trials.again(trial, seed) for seed in range(first, first + self.search.fresh_seeds)]
-            if done := [result for result in results if result.status == "finished"]:
-                found[trial.name] = done
+            # Settings that fail with one seed of two are not held by the other alone.
+            if all(result.status == "finished" for result in results):
+                found[trial.name] = results
         if not found:
             raise InputError(f"None of the best trials could be trained again; see {self.sweep_dir / RERUNS}.")
         return found
+
+    def _has_time_for(self, trial: Result) -> bool:
+        """Whether a trial's settings may be trained again before the last run: some take longer than others."""
+        if self.search.minutes is None:
+            return True
+        own = seconds_of_training([trial], self.settings.total_epochs) if trial.trained else 0.0
+        return 60 * self.search.minutes - self.table.seconds > (self.search.fresh_seeds + 2) * own
 
     def _conclude(self, again: dict[str, list[Result]]) -> None:
         """Run the settings with the best mean, once, on the test rows, and report."""
@@ -208,7 +227,6 @@ class Course:
         settings = dataclasses.replace(settings, output=str(self.sweep_dir / FINAL))
         children.call(_final, self.searched.name, settings, self.sweep_dir)
         self.trials.write_table()
-        attempt.forget(self.sweep_dir)
         sweep_report.write(
             self.sweep_dir,
             pipeline=self.searched.name,
@@ -223,7 +241,9 @@ class Course:
             repeat=config.command(self.searched.name, settings),
             seconds=self.table.seconds,
             final=self.sweep_dir / FINAL,
+            failed_again=[(each.name, each.reason) for each in self.trials.results(RERUNS) if each.status == "failed"],
         )
+        attempt.forget(self.sweep_dir)
 
 
 def _final(name: str, settings: config.Settings, sweep_dir: Path) -> None:

@@ -83,9 +83,9 @@ class Searched:
         hp = keras_tuner.HyperParameters()
         try:
             made = self.space(hp, self.settings)
-        except InputError:
+        except InputError as error:
             # Of all combinations some may be none; each is told of when it is tried.
-            if not hp.space:
+            if not hp.space or isinstance(error, _SpaceError):
                 raise
             made = self.settings
         if not isinstance(made, type(self.settings)):
@@ -95,11 +95,21 @@ class Searched:
             )
         if not hp.space:
             raise InputError("The space has nothing to choose from. Name what is searched by --set.")
-        names = {each.name for each in hp.space}
-        self._refuse_incomparable(names | _changes(self.settings, made), objective)
+        names = {each.name for each in hp.space} | _changes(self.settings, made)
+        self._refuse_incomparable(names, objective)
         if self.search.tuner == "hyperband":
             self._refuse_for_hyperband(names)
         return hp
+
+    @cached_property
+    def searches_length(self) -> bool:
+        """Whether epochs are among what is searched, by their name or by what the space makes of the settings."""
+        hp = self.declared()
+        try:
+            made = self.space(hp, self.settings)
+        except InputError:
+            made = self.settings
+        return bool({"epochs", "head_epochs"} & ({each.name for each in hp.space} | _changes(self.settings, made)))
 
     def own_values(self, declared: keras_tuner.HyperParameters) -> dict[str, Any]:
         """What the settings themselves have of what is searched; empty if any of that lies outside of the space.
@@ -145,7 +155,11 @@ def _of_user(path: str, space: Callable[..., Any], hp: keras_tuner.HyperParamete
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"space of {path}: {type(error).__name__}: {error}") from error
+        raise _SpaceError(f"space of {path}: {type(error).__name__}: {error}") from error
+
+
+class _SpaceError(InputError):
+    """A user's own space is broken, not only a combination that it made."""
 
 
 def _changes(one: config.Settings, other: config.Settings) -> set[str]:

@@ -18,7 +18,8 @@ from kerasuite.commands.sweeps.attempt import (
     in_order,
     objective_course,
 )
-from kerasuite.commands.sweeps.trials import Trials
+from kerasuite.commands.sweeps.trials import TABLE, Trials
+from kerasuite.errors import EnvironmentFault
 
 CLOCK = "clock.json"
 SHOW_SECONDS, MOST_ROWS = 1.0, 15
@@ -63,11 +64,15 @@ class Table:
         if not now and time.monotonic() - self.last < SHOW_SECONDS:
             return
         self.last = time.monotonic()
-        run_directory.write_json(self.clock, {"seconds": self.seconds})
         fresh = [(folder, each) for folder, each in self._results() if (folder, each.name) not in self.shown]
         self.shown |= {(folder, each.name) for folder, each in fresh}
-        if fresh:
-            self.trials.write_table()
+        try:
+            run_directory.write_json(self.clock, {"seconds": self.seconds})
+            if fresh:
+                self.trials.write_table()
+        except (EnvironmentFault, OSError) as fault:
+            # Both are written anew each time: a trial need not end for it.
+            print(f"Warning: {self.clock.name} and {TABLE} are not up to date. {fault}", file=sys.stderr)
         if self.live:
             self.live.update(self._table(), refresh=True)
             return

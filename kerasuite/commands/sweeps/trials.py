@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kerasuite import config, run_directory
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import attempt, children
-from kerasuite.commands.sweeps.attempt import LOG, RERUNS, RESULT, RUN, TRIALS, Job, Result
+from kerasuite.commands.sweeps.attempt import LOG, ORACLE, RERUNS, RESULT, RUN, TRIALS, Job, Result
 from kerasuite.commands.sweeps.searched import Searched
 from kerasuite.errors import EnvironmentFault, InputError
 
@@ -55,6 +55,11 @@ class Trials:
             folder.mkdir(parents=True, exist_ok=True)
             self._write(self._trial(name, hp), folder)
         result = Result.read(folder / RESULT)
+        if result.values != _values(hp):
+            raise EnvironmentFault(
+                f"{folder} is of other settings than trial {name} has: oracle/ was lost or changed. Start a new sweep "
+                "with another --output."
+            )
         if result.status == "failed":
             raise sweep.Failed(result.reason)
         return result.value
@@ -67,9 +72,11 @@ class Trials:
             if earlier.status == "finished":
                 return dataclasses.replace(earlier, name=name, trained=0, seconds=0.0)
             place = earlier.run
-        values = {each: value for each, value in hp.values.items() if not each.startswith("tuner/")}
+        values = _values(hp)
         try:
             own = self.searched.space(hp, settings)
+            if self.searched.search.tuner == "hyperband" and own.total_epochs != settings.total_epochs:
+                raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
         except InputError as error:
             return Result(name, values, "failed", None, 0, 0, 0.0, place, settings.seed, str(error))
         return self._train(name, values, own, place, epochs=hp.values.get("tuner/epochs"))
@@ -106,8 +113,7 @@ class Trials:
             self.searched.objective,
             epochs if total is not None and epochs != total else None,
             total,
-            # Of trials of unlike lengths the rates are unlike too: after as many epochs they do not compare.
-            place.startswith(TRIALS) and search.stop_early and search.tuner != "hyperband" and "epochs" not in values,
+            place.startswith(TRIALS) and search.stop_early and self._are_alike(settings),
         )
         begun = time.monotonic()
         end = lambda *how, reason="": Result(  # noqa: E731
@@ -117,6 +123,12 @@ class Trials:
             return end(*children.call(attempt.train, job, log=run_dir.parent / LOG, meanwhile=self.meanwhile))
         except (InputError, EnvironmentFault, children.ChildError) as error:
             return end("failed", None, 0, 0, reason=str(error))
+
+    def _are_alike(self, settings: config.Settings) -> bool:
+        """Whether trials compare after as many epochs: not where they are of unlike lengths, since rates are too."""
+        if self.searched.search.tuner == "hyperband" or self.searched.searches_length:
+            return False
+        return settings.total_epochs == self.searched.settings.total_epochs
 
     def results(self, folder: str = TRIALS) -> list[Result]:
         """What trials, or re-runs, have given so far, in their order."""
@@ -128,14 +140,16 @@ class Trials:
         return config.from_dict(type(self.searched.settings), run_directory.read_json(path)["settings"], str(path))
 
     def ranked(self) -> list[Result]:
-        """The trials that may win, the best first: those that were trained to their end, or where hyperband got none
+        """The trials that may win, the best first: those that were trained to their end, and where hyperband got none
         so far, those that it trained longest. Of several with the same settings there is one."""
         last = {result.run: result for result in self.results()}.values()
         done = [result for result in last if result.status == "finished"]
         paused = [result for result in last if result.status == "paused"]
         longest = max((result.epochs for result in paused), default=0)
         sign = -1 if self.searched.higher_is_better else 1
-        able = done or [result for result in paused if result.epochs == longest]
+        # What ended by itself in an early round of hyperband has not won against those that were to go on.
+        is_over = any(result.epochs >= longest for result in done)
+        able = done if is_over else [*done, *(result for result in paused if result.epochs == longest)]
         unlike: dict[str, Result] = {}
         for result in sorted(able, key=lambda result: sign * result.value):
             unlike.setdefault(repr(sorted(result.values.items())), result)
@@ -151,7 +165,13 @@ class Trials:
         return ""
 
     def forget_failures(self) -> None:
-        """Forget what ended the sweep before, and re-runs that failed: when it is begun again that may be mended."""
+        """Forget what ended the sweep before, and re-runs that failed: when it is begun again that may be mended.
+
+        Where no trial has come to anything, all of the search is forgotten: it begins anew, perhaps in another space.
+        """
+        if self.failing() and all(result.status == "failed" for result in self.results()):
+            for folder in (ORACLE, TRIALS):
+                shutil.rmtree(self.sweep_dir / folder, ignore_errors=True)
         for folder in (TRIALS, RERUNS) if self.failing() else (RERUNS,):
             for result in self.results(folder):
                 if result.status == "failed":
@@ -181,6 +201,11 @@ class Trials:
             values = [each.values.get(name, "") for name in names]
             table.writerow([kind, each.name, *values, *(getattr(each, name) for name in told)])
         run_directory.write(self.sweep_dir / TABLE, text.getvalue())
+
+
+def _values(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
+    """What is searched, without what Keras Tuner keeps for itself."""
+    return {name: value for name, value in hp.values.items() if not name.startswith("tuner/")}
 
 
 def _without_numbers(reason: str) -> str:

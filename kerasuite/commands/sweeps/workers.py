@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kerasuite.errors import EnvironmentFault
+from kerasuite import devices
+from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.workers import wait_seconds
 
 _TUNER_ID, _IP, _PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
@@ -79,21 +80,41 @@ class Hearts:
         return found
 
 
+def refuse_half_an_environment() -> None:
+    """Raise InputError where some of Keras Tuner's variables are set, and others of them are not."""
+    missing = [name for name in (_TUNER_ID, _IP, _PORT) if not os.environ.get(name)]
+    if 0 < len(missing) < 3:
+        raise InputError(
+            f"{' and '.join(missing)} is not set, and others of Keras Tuner's variables are: a chief and its workers "
+            "need all three."
+        )
+
+
+def run_trials(tuner: Callable[[], Any]) -> None:
+    """Run what the chief hands out, until there is nothing left.
+
+    Raises:
+        EnvironmentFault: the chief does not answer.
+    """
+    import grpc
+    from keras_tuner.src.distribute import oracle_client
+
+    oracle_client.TIMEOUT = wait_seconds()  # an hour, else
+    try:
+        tuner().search()
+    except grpc.RpcError as fault:
+        raise EnvironmentFault(
+            f"The chief at {os.environ[_IP]}:{os.environ[_PORT]} does not answer any more: it has ended, or goes on "
+            f"without this worker. {type(fault).__name__}"
+        ) from fault
+
+
 def serve(sweep_dir: Path, tuner: Any, meanwhile: Callable[[], None]) -> None:
     """Hand out trials to the workers of other machines, until the last is done.
 
     The trial of a worker that is silent goes to another.
     """
-    faults: list[BaseException] = []
-
-    def search():
-        try:
-            tuner.search()
-        except BaseException as fault:
-            faults.append(fault)
-
-    served, hearts = threading.Thread(target=search, daemon=True), Hearts(sweep_dir)
-    served.start()
+    (served, faults), hearts = _served(tuner), Hearts(sweep_dir)
     while served.is_alive():
         meanwhile()
         expected = {*tuner.oracle.tuner_ids, *tuner.oracle.ongoing_trials}
@@ -103,6 +124,21 @@ def serve(sweep_dir: Path, tuner: Any, meanwhile: Callable[[], None]) -> None:
         time.sleep(POLL_SECONDS)
     if faults:
         raise faults[0]
+
+
+def _served(tuner: Any) -> tuple[threading.Thread, list[BaseException]]:
+    """Keras Tuner's server in a thread of its own, and what goes wrong in it."""
+    faults: list[BaseException] = []
+
+    def search() -> None:
+        try:
+            tuner.search()
+        except BaseException as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=search, daemon=True)
+    thread.start()
+    return thread, faults
 
 
 def search(sweep_dir: Path, number: int, tuner: Callable[[], Any], meanwhile: Callable[[], None]) -> None:
@@ -115,15 +151,15 @@ def search(sweep_dir: Path, number: int, tuner: Callable[[], Any], meanwhile: Ca
     with _environment(_CHIEF) as shared:
         made = tuner()
         made.oracle.hand_on(names)
-        # Not tuner.search: it goes on for up to 20 s after the last worker has left.
-        threading.Thread(target=made.search, daemon=True).start()
-        # All cores are shared out, or each worker would take them all.
-        threads = str(max(1, (os.cpu_count() or 1) // number))
-        shared |= {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
-        workers = {name: _start(sweep_dir, name, shared) for name in names}
+        # Its end is not waited for: it goes on for up to 20 s after the last worker has left.
+        _, faults = _served(made)
+        environments = dict(zip(names, _shares(shared, number)))
+        workers = {name: _start(sweep_dir, name, environments[name]) for name in names}
         restarts = dict.fromkeys(names, 0)
         try:
             while any(worker.poll() is None for worker in workers.values()):
+                if faults:
+                    raise faults[0]
                 for name, worker in workers.items():
                     if worker.poll() in (None, 0):
                         continue
@@ -136,7 +172,7 @@ def search(sweep_dir: Path, number: int, tuner: Callable[[], Any], meanwhile: Ca
                     print(
                         f"{name} has ended with exit status {worker.returncode}: it is started again.", file=sys.stderr
                     )
-                    workers[name] = _start(sweep_dir, name, shared)
+                    workers[name] = _start(sweep_dir, name, environments[name])
                 meanwhile()
                 time.sleep(POLL_SECONDS)
         finally:
@@ -144,6 +180,14 @@ def search(sweep_dir: Path, number: int, tuner: Callable[[], Any], meanwhile: Ca
                 worker.terminate()
             for worker in workers.values():
                 worker.wait()
+
+
+def _shares(shared: dict[str, str], number: int) -> list[dict[str, str]]:
+    """Each worker's environment: cores and GPUs are shared out, or each would take them all."""
+    threads, gpus = str(max(1, (os.cpu_count() or 1) // number)), devices.visible_gpus(number)
+    cores = {"TF_NUM_INTRAOP_THREADS": threads, "OMP_NUM_THREADS": threads}
+    own = [{devices.VISIBLE: ",".join(gpus[rank::number])} if gpus else {} for rank in range(number)]
+    return [shared | cores | each for each in own]
 
 
 def _start(sweep_dir: Path, name: str, shared: dict[str, str]) -> subprocess.Popen:

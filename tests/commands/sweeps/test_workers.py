@@ -4,6 +4,7 @@ import time
 import pytest
 
 from kerasuite.commands.sweeps import workers
+from kerasuite.errors import InputError
 
 
 def beat(folder, name, at):
@@ -35,6 +36,21 @@ def test_a_worker_says_that_it_is_alive_now_and_then(tmp_path, monkeypatch):
     os.utime(path, (0, time.time() - 2 * workers.BEAT_SECONDS))
     workers.beat(tmp_path)
     assert path.read_text() != first
+
+
+def test_variables_of_keras_tuner_that_are_set_in_part_are_refused_by_name(monkeypatch):
+    workers.refuse_half_an_environment()
+    monkeypatch.setenv("KERASTUNER_ORACLE_IP", "127.0.0.1")
+    with pytest.raises(InputError, match="KERASTUNER_TUNER_ID and KERASTUNER_ORACLE_PORT is not set"):
+        workers.refuse_half_an_environment()
+
+
+def test_cores_and_gpus_are_shared_out(monkeypatch):
+    monkeypatch.setattr(workers.os, "cpu_count", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,5")
+    one, other = workers._shares({"a": "b"}, 2)
+    assert (one["CUDA_VISIBLE_DEVICES"], other["CUDA_VISIBLE_DEVICES"]) == ("0,5", "1")
+    assert (one["a"], one["OMP_NUM_THREADS"]) == ("b", "4")
 
 
 @pytest.mark.parametrize(("name", "chief", "worker"), [("chief", True, False), ("worker1", False, True)])
