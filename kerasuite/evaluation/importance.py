@@ -10,6 +10,8 @@ import numpy as np
 
 # Fewer trials than this tell too little; a range over so many times its least value is looked at by its logarithm.
 FEWEST_TRIALS, LOG_RATIO = 10, 20
+# A forest that explains less of the variance than this says too little to be asked what it goes by.
+LEAST_EXPLAINED = 0.1
 _TREES, _REPEATS = 300, 50
 
 
@@ -18,7 +20,7 @@ class Importance:
     """How much of the objective a forest loses where a setting's values are shuffled among the trials.
 
     Args:
-        explained: R² of the forest on trials that a tree was not grown on; 0 or less: settings told nothing.
+        explained: R² of the forest on trials that a tree was not grown on; near 0 or less: settings told nothing.
         lost: of each setting, the mean loss of R² over shuffles, and its standard deviation, the largest first.
         trials: how many there were.
     """
@@ -31,16 +33,14 @@ class Importance:
     def sentence(self) -> str:
         """What can be said, with the number of trials that it is said by."""
         by = f"by {self.trials} finished trials"
-        if self.explained <= 0:
-            return (
-                f"Which settings mattered cannot be told {by}: a forest grown on some of them foresees none of others."
-            )
+        if self.explained < LEAST_EXPLAINED:
+            return f"Which settings mattered cannot be told {by}: a forest of some of them hardly foresees the others."
         first, (loss, spread) = next(iter(self.lost.items()))
         if loss <= 2 * spread:
             return f"No setting stands out {by}."
         return (
-            f"{first} mattered most, {by}: a random forest, which explains {self.explained:.0%} of the variance among "
-            "trials that it was not grown on, foresees them worst without it."
+            f"{first} mattered most, {by}: a random forest of them loses most where its values are shuffled. Of the "
+            f"variance among trials that a tree was not grown on it explains {self.explained:.0%}."
         )
 
 

@@ -29,6 +29,7 @@ def write(
     repeat: str,
     seconds: float,
     final: Path,
+    failed_again: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write report.html of a sweep.
 
@@ -40,6 +41,7 @@ def write(
         command: of the sweep.
         repeat: the command that repeats the final run.
         final: the directory of that run.
+        failed_again: trainings with fresh seeds that failed, each with the reason.
     """
     display = SweepDisplay.from_trials(trials, objective, higher_is_better=higher_is_better)
     metrics = (
@@ -49,11 +51,20 @@ def write(
     chosen = next(trial for trial in trials if trial["name"] == winner)
     page = render_report(
         title=f"Sweep of {pipeline}",
-        summary=_summary(trials, reruns, chosen, objective, search["tuner"], num_validation, seconds),
+        summary=_summary(display, reruns, chosen, search["tuner"], num_validation, seconds),
         metrics=metrics,
-        warnings=_warnings(trials),
+        warnings=_warnings(trials, failed_again, search["tuner"]),
         sections=[
-            _again(trials, reruns, chosen, objective, num_validation, search, higher_is_better=higher_is_better),
+            _again(
+                trials,
+                reruns,
+                chosen,
+                objective,
+                num_validation,
+                search,
+                higher_is_better=higher_is_better,
+                num_failed=len({name.split("_")[0] for name, _ in failed_again}),
+            ),
             Section("The course of the sweep", _counts(trials), [Figure("", drawing.png(display), "")]),
             _settings(display, objective),
             _all_trials(trials, objective),
@@ -67,20 +78,31 @@ def write(
     run_directory.write(sweep_dir / run_directory.REPORT, page)
 
 
-def _summary(trials, reruns, chosen, objective: str, tuner: str, num_validation: int, seconds: float) -> str:
+def _summary(display: SweepDisplay, reruns, chosen, tuner: str, num_validation: int, seconds: float) -> str:
     again = reruns[chosen["name"]]
     values = ", ".join(f"{value:.4f}" for value in again)
     settings = ", ".join(f"{name} {_shown(value)}" for name, value in chosen["values"].items())
+    best = display.best_so_far[-1]
+    is_best = chosen["value"] == best
+    flattered = ", the best of many and so flattered" if is_best else f", where others came to {best:.4f}"
     return (
-        f"{len(trials)} trials ({tuner}) in {seconds / 60:.0f} min, chosen by {objective} on {num_validation:,} "
-        f"validation rows; the test rows were read by one run only, that of the chosen settings ({settings}). In the "
-        f"sweep these reached {chosen['value']:.4f}, the best of many and so flattered; trained again with fresh seeds "
+        f"{len(display.trials)} trials ({tuner}) in {seconds / 60:.0f} min, chosen by {display.objective} on "
+        f"{num_validation:,} validation rows; the test rows were read by one run only, that of the chosen settings "
+        f"({settings}). In the sweep these reached {chosen['value']:.4f}{flattered}; trained again with fresh seeds "
         f"{statistics.fmean(again):.4f} ({values}){f', the best of {len(reruns)} such means' * (len(reruns) > 1)}."
     )
 
 
 def _again(
-    trials, reruns, chosen, objective: str, num_validation: int, search: Mapping[str, Any], *, higher_is_better: bool
+    trials,
+    reruns,
+    chosen,
+    objective: str,
+    num_validation: int,
+    search: Mapping[str, Any],
+    *,
+    higher_is_better: bool,
+    num_failed: int = 0,
 ) -> Section:
     rows = []
     for trial in trials:
@@ -93,7 +115,7 @@ def _again(
     columns = ("trial", "settings", "in the sweep", "mean of fresh seeds", "each")
     text = "The best of many trials is the best partly by luck: the mean of trainings with fresh seeds decides."
     could = min(search["best"], sum(trial["status"] == "finished" for trial in trials))
-    if search["minutes"] is not None and len(reruns) < could:
+    if search["minutes"] is not None and len(reruns) + num_failed < could:
         text += f" There was no time for the best {could}: {len(reruns)} could be trained again."
     if objective == "val_accuracy":
         text += _certainty(
@@ -115,7 +137,9 @@ def _certainty(means: Mapping[str, float], winner: str, num_validation: int) -> 
 
 
 def _settings(display: SweepDisplay, objective: str) -> Section:
-    done = [trial for trial in display.trials if trial["status"] == "finished"]
+    # Of several rounds of one training the last counts.
+    last = {trial["run"]: trial for trial in display.trials}.values()
+    done = [trial for trial in last if trial["status"] == "finished"]
     found = importance.importance([trial["values"] for trial in done], [trial["value"] for trial in done])
     why = "all have one value" if len(done) >= importance.FEWEST_TRIALS else f"{importance.FEWEST_TRIALS} are needed"
     few = f"Which settings mattered cannot be told by {len(done)} finished trials; {why}."
@@ -149,9 +173,17 @@ def _counts(trials) -> str:
     return "; ".join(f"{number[status]} {words}" for status, words in told.items() if number[status]) + "."
 
 
-def _warnings(trials) -> list[str]:
+def _warnings(trials, failed_again: Sequence[tuple[str, str]], tuner: str) -> list[str]:
     reasons = Counter(trial["reason"] for trial in trials if trial["status"] == "failed")
-    return [f"{number} trial{'s' if number > 1 else ''} failed: {reason}" for reason, number in reasons.items()]
+    found = [f"{number} trial{'s' if number > 1 else ''} failed: {reason}" for reason, number in reasons.items()]
+    found += [f"{name} failed, so these settings could not win: {reason}" for name, reason in failed_again]
+    if tuner == "hyperband" and all(trial["status"] != "finished" for trial in trials):
+        most = max(trial["epochs"] for trial in trials)
+        found.append(
+            f"No trial came to hyperband's last round: the winner was chosen by {most} epochs. More --trials, or fewer "
+            "--epochs, let the better ones go on."
+        )
+    return found
 
 
 def _all_trials(trials, objective: str) -> Section:

@@ -7,6 +7,7 @@ from kerasuite.evaluation import sweep_report
 
 def trial(name, value, status="finished", reason="", **values):
     known = {"name": name, "value": value, "seconds": 30.0, "epochs": 2, "status": status, "reason": reason}
+    known["run"] = f"trials/{name}/run"
     return known | {"values": values}
 
 
@@ -42,7 +43,7 @@ def page(tmp_path_factory):
 
 def test_the_winner_is_told_with_its_value_in_the_sweep_and_that_of_fresh_seeds(page):
     assert "4 trials (random) in 2 min, chosen by val_accuracy on 100 validation rows" in page
-    assert "In the sweep these reached 0.8100" in page
+    assert "In the sweep these reached 0.8100, where others came to 0.8500" in page
     assert "with fresh seeds 0.8100 (0.8000, 0.8200)" in page
 
 
@@ -75,3 +76,11 @@ def test_so_few_trials_tell_nothing_of_what_mattered(page):
 def test_the_commands_stand_there(page):
     for words in ("kerasuite sweep mnist_cnn --trials 4", "kerasuite run mnist_cnn --learning-rate 0.01"):
         assert words in page
+
+
+def test_what_could_not_be_trained_again_and_rounds_that_were_not_come_to_are_named():
+    trials = [trial("0", 0.8, "paused"), trial("1", 0.7, "paused")]
+    found = sweep_report._warnings(trials, [("0_seed_2", "out of memory")], "hyperband")
+    assert found[0] == "0_seed_2 failed, so these settings could not win: out of memory"
+    assert "the winner was chosen by 2 epochs" in found[1]
+    assert not sweep_report._warnings(trials, [], "random")
