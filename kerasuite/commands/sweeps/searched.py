@@ -15,7 +15,7 @@ from kerasuite.errors import InputError
 if TYPE_CHECKING:
     import keras_tuner
 
-_NOTHING = object()
+_NOTHING, _LENGTHS = object(), {"epochs", "head_epochs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,13 +81,7 @@ class Searched:
 
         objective = self.objective
         hp = keras_tuner.HyperParameters()
-        try:
-            made = self.space(hp, self.settings)
-        except InputError as error:
-            # Of all combinations some may be none; each is told of when it is tried.
-            if not hp.space or isinstance(error, _SpaceError):
-                raise
-            made = self.settings
+        made = self._made(hp)
         if not isinstance(made, type(self.settings)):
             raise InputError(
                 f"space(hp, config) returned a {type(made).__name__}; expected the config, changed by "
@@ -95,7 +89,7 @@ class Searched:
             )
         if not hp.space:
             raise InputError("The space has nothing to choose from. Name what is searched by --set.")
-        names = {each.name for each in hp.space} | _changes(self.settings, made)
+        names = _searched(hp, self.settings, made)
         self._refuse_incomparable(names, objective)
         if self.search.tuner == "hyperband":
             self._refuse_for_hyperband(names)
@@ -105,11 +99,7 @@ class Searched:
     def searches_length(self) -> bool:
         """Whether epochs are among what is searched, by their name or by what the space makes of the settings."""
         hp = self.declared()
-        try:
-            made = self.space(hp, self.settings)
-        except InputError:
-            made = self.settings
-        return bool({"epochs", "head_epochs"} & ({each.name for each in hp.space} | _changes(self.settings, made)))
+        return bool(_LENGTHS & _searched(hp, self.settings, self._made(hp)))
 
     def own_values(self, declared: keras_tuner.HyperParameters) -> dict[str, Any]:
         """What the settings themselves have of what is searched; empty if any of that lies outside of the space.
@@ -132,6 +122,16 @@ class Searched:
             found[each.name] = value
         return found
 
+    def _made(self, hp: keras_tuner.HyperParameters) -> Any:
+        """What the space makes of the settings, and of hyperparameters that it declares or that are declared."""
+        try:
+            return self.space(hp, self.settings)
+        except InputError as error:
+            # Of all combinations some may be none; each is told of when it is tried.
+            if not hp.space or isinstance(error, _SpaceError):
+                raise
+            return self.settings
+
     def _refuse_incomparable(self, searched: set[str], objective: str) -> None:
         if shared := searched & self.settings.shared:
             raise InputError(f"{', '.join(sorted(shared))} cannot be searched: all trials share it.")
@@ -142,7 +142,7 @@ class Searched:
             )
 
     def _refuse_for_hyperband(self, searched: set[str]) -> None:
-        if {"epochs", "head_epochs"} & searched:
+        if _LENGTHS & searched:
             raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
         if self.settings.total_epochs is None:
             raise InputError("--tuner hyperband parts the epochs: pass --epochs.")
@@ -162,6 +162,8 @@ class _SpaceError(InputError):
     """A user's own space is broken, not only a combination that it made."""
 
 
-def _changes(one: config.Settings, other: config.Settings) -> set[str]:
-    names = [field.name for field in dataclasses.fields(one)]
-    return {name for name in names if getattr(one, name) != getattr(other, name)}
+def _searched(hp: keras_tuner.HyperParameters, settings: config.Settings, made: config.Settings) -> set[str]:
+    """Names of what is searched: of the hyperparameters, and of the settings that they change."""
+    names = [field.name for field in dataclasses.fields(settings)]
+    changed = {name for name in names if getattr(settings, name) != getattr(made, name)}
+    return changed | {each.name for each in hp.space}
