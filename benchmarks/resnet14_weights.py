@@ -92,8 +92,8 @@ def main() -> None:
                 model.set_weights(before.model.get_weights())
             return model
 
-        def optimizer(model, cycle=cycle):
-            rate = optimizers.schedule(cycle.schedule, cycle.peak, cycle.epochs * plan.steps_per_epoch)
+        def optimizer(model, num_updates, cycle=cycle):
+            rate = optimizers.schedule(cycle.schedule, cycle.peak, num_updates)
             made = optimizers.optimizer(cycle.optimizer, rate, weight_decay=cycle.weight_decay)
             return [(made, model.trainable_variables)]
 
@@ -104,7 +104,7 @@ def main() -> None:
         fitted = fit.fit(
             build,
             batches.starting_at(train, prepare, plan, augment=changes),
-            batches.training(validation, prepare, Plan(len(validation), 500, 0, shuffle=False), epochs=1),
+            batches.starting_at(validation, prepare, Plan(len(validation), 500, 0, shuffle=False), epochs=1),
             loss=losses.cross_entropy(0.1),
             measures={"accuracy": losses.accuracy},
             optimizers=optimizer,
