@@ -184,11 +184,15 @@ class Course:
     def _again(self) -> dict[str, list[Result]]:
         """The best trials, each trained again with fresh seeds: a maximum of many trials flatters itself."""
         first = self.settings.seed + 1
+        seeds = range(first, first + self.search.fresh_seeds)
+        done = {result.name for result in self.trials.results(RERUNS)}
         found: dict[str, list[Result]] = {}
         for trial in self.trials.ranked()[: self._num_again()]:
-            if found and not self._has_time_for(trial):
+            # What was trained before an interruption counts, however little time is left.
+            is_done = all(f"{trial.name}_seed_{seed}" in done for seed in seeds)
+            if found and not is_done and not self._has_time_for(trial):
                 break
-            results = [self.trials.again(trial, seed) for seed in range(first, first + self.search.fresh_seeds)]
+            results = [self.trials.again(trial, seed) for seed in seeds]
             # Settings that fail with one seed of two are not held by the other alone.
             if all(result.status == "finished" for result in results):
                 found[trial.name] = results
