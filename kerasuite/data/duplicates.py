@@ -152,38 +152,36 @@ def _nearly(
 
 
 def warnings(splits: Splits, *, near: bool = False) -> list[str]:
-    """Sentences on content that stands in training and in test, and on content with two labels; names the rows.
+    """Sentences on content that stands in two parts, and on content with two labels; names the rows.
 
     Args:
         near: name nearly the same rows too, where their facts tell them.
     """
-    train, test = digests_of(splits.train), digests_of(splits.test)
-    validation = digests_of(splits.validation)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    contents = {name: digests_of(part) for name, part in parts.items()}
     found = []
-    for name, known, part in (("train", train, splits.train), ("validation", validation, splits.validation)):
-        rows, places = across(known, test)
+    for known, other in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        rows, places = across(contents[known], contents[other])
         if len(rows):
-            pairs = [f"{splits.test.ids[row]} = {part.ids[place]}" for row, place in zip(rows, places)]
-            found.append(named(f"{len(rows):,} of {len(test):,} test {noun(splits.test)} are also in {name}", pairs))
+            what = f"{len(rows):,} of {len(parts[other]):,} {other} {noun(splits.test)} are also in {known}"
+            found.append(named(what, _pairs(parts[other], rows, "=", parts[known], places)))
         if near:
-            found += _near_warning(name, part, splits.test, rows)
-    labels = np.concatenate([splits.train.labels, splits.validation.labels, splits.test.labels])
+            rows, places, how = _nearly(parts[known].facts, parts[other], rows)
+            what = f"{len(rows):,} of {len(parts[other]):,} {other} {noun(splits.test)} are nearly the same as some in"
+            pairs = _pairs(parts[other], rows, "~", parts[known], places)
+            found += [named(f"{what} {known} ({how})", pairs)] if len(rows) else []
+    labels = np.concatenate([part.labels for part in parts.values()])
     if labels.ndim == 2:
         # Each set of classes is a label of its own here.
         labels = np.unique(labels, axis=0, return_inverse=True)[1]
-    rows = conflicting(np.concatenate([train, validation, test]), labels)
+    rows = conflicting(np.concatenate(list(contents.values())), labels)
     if len(rows):
-        ids = [id for part in (splits.train, splits.validation, splits.test) for id in part.ids]
+        ids = [id for part in parts.values() for id in part.ids]
         what = f"{len(rows):,} {noun(splits.test)} have the same content as one of another class"
         found.append(named(what, [ids[row] for row in rows]))
     return found
 
 
-def _near_warning(name: str, part: Examples, test: Examples, exact: np.ndarray) -> list[str]:
-    """The sentence on test rows that nearly are in a part, if there are any; without the exact ones."""
-    rows, places, how = _nearly(part.facts, test, exact)
-    if len(rows) == 0:
-        return []
-    pairs = [f"{test.ids[row]} ~ {part.ids[place]}" for row, place in zip(rows, places)]
-    what = f"{len(rows):,} of {len(test):,} test {noun(test)} are nearly the same as some in {name} ({how})"
-    return [named(what, pairs)]
+def _pairs(examples: Examples, rows: np.ndarray, sign: str, known: Examples, places: np.ndarray) -> list[str]:
+    """The ids of rows beside those of what they are like."""
+    return [f"{examples.ids[row]} {sign} {known.ids[place]}" for row, place in zip(rows, places)]

@@ -81,6 +81,13 @@ def test_near_copies_are_named_beside_the_exact_and_without_them():
     assert near_validation.endswith(": test/4.jpg ~ validation/4.jpg.")
 
 
+def test_what_is_validated_on_and_was_trained_on_is_named_too():
+    source = Splits(photos("train", [0, 1, 2]), photos("validation", [1, 3, 2]), photos("test", [5]))
+    assert warnings(source, near=True) == [
+        "2 of 3 validation images are also in train: validation/1.jpg = train/1.jpg; validation/2.jpg = train/2.jpg."
+    ]
+
+
 def test_near_copies_are_not_looked_for_unless_asked_nor_among_arrays():
     assert len(warnings(SPLITS)) == 1
     arrays = [Examples({"image": ROWS[rows]}, np.zeros(len(rows), int)) for rows in ([0, 1], [2], [1, 3])]
