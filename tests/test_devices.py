@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -116,6 +117,21 @@ def test_an_import_that_fails_shows_what_was_printed_and_a_good_one_nothing():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "the reason" in done.stderr
     assert "ImportError: broken" in done.stderr
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="what oneDNN is on elsewhere is TensorFlow's")
+@pytest.mark.parametrize(("said", "is_on"), [(None, True), ("0", False)])
+def test_onednn_computes_unless_the_environment_says_otherwise(monkeypatch, said, is_on):
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if said:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", said)
+    code = (
+        "from kerasuite import devices\n"
+        "devices.import_tensorflow()\n"
+        "from tensorflow.python.util import _pywrap_util_port as built\n"
+        "print(built.IsMklEnabled())\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == str(is_on)
 
 
 @pytest.mark.parametrize(("rows", "batch_size", "words"), [(1, 8, "1 training rows"), (9, 1, "--batch-size 1 ")])
