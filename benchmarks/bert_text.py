@@ -191,7 +191,7 @@ def answering(data: str) -> dict:
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def as_long(texts):
-        ids = prepare.serve_batch(texts)
+        ids = prepare.collate(prepare.serve_batch(texts))
         inputs = {"token_ids": ids, "segment_ids": tf.zeros_like(ids), "padding_mask": ids != base.pad}
         return tf.nn.softmax(plain(inputs, training=False))
 

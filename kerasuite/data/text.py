@@ -128,9 +128,9 @@ class TextPreparation(tf.Module):
         """Ids to int32 (batch, tokens), padded to the longest."""
         return rows.to_tensor(self.vocabulary.pad)
 
-    def serve_batch(self, raw: tf.Tensor) -> tf.Tensor:
-        """Strings (batch,) to int32 (batch, tokens)."""
-        return self.collate(self.ids(raw)[0])
+    def serve_batch(self, raw: tf.Tensor) -> tf.RaggedTensor:
+        """Strings (batch,) to int32 (batch, None), which `collate` pads."""
+        return self.ids(raw)[0]
 
 
 class WholeTexts(tf.Module):

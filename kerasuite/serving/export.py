@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from kerasuite import run_directory
 from kerasuite.errors import EnvironmentFault
+from kerasuite.serving import like_lengths
 
 # Two classes whose probabilities lie this close are a tie: either may come first.
 TIE = 1e-5
@@ -22,8 +24,8 @@ FAR = 1e-3
 class RawPreparation(Protocol):
     """A preparation that can be traced into a SavedModel."""
 
-    def serve_batch(self, *raw: tf.Tensor) -> tf.Tensor:
-        """Raw inputs, each (batch, ...), to what the model takes."""
+    def serve_batch(self, *raw: tf.Tensor) -> tf.Tensor | tf.RaggedTensor:
+        """Raw inputs, each (batch, ...), to what the model takes; or to ragged rows, some of which `collate` pads."""
 
 
 def of_strings(name: str) -> tuple[tf.TensorSpec]:
@@ -49,8 +51,14 @@ class Servable(tf.Module):
         self.serve = tf.function(self._serve, input_signature=list(signature))
         self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[])
 
+    def _logits(self, rows):
+        ask = partial(self.model, training=False)
+        if not isinstance(rows, tf.RaggedTensor):
+            return ask(rows)
+        return like_lengths.answers(ask, rows, self.prepare.collate, len(self.class_names))
+
     def _serve(self, *raw):
-        logits = self.model(self.prepare.serve_batch(*raw), training=False)
+        logits = self._logits(self.prepare.serve_batch(*raw))
         if self._multi_label:
             probabilities = tf.nn.sigmoid(logits)
             is_of_class = probabilities >= 0.5
