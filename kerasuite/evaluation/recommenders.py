@@ -175,7 +175,7 @@ def _by_links(
             rows = longest_first[rows]
             some = histories[rows]
             often = order[: k + (0 if past.repeats else some.lengths.max(initial=0))]
-            candidates = _candidates(read[rows], links, often, counted)
+            candidates = _candidates(read[rows], links, often, len(popularity), counted)
             candidates.data += fallback[candidates.indices]
             if not past.repeats:
                 candidates = _leave_out(candidates, some)
@@ -207,16 +207,17 @@ def _last_alone(histories: Ragged) -> Ragged:
     return Ragged(histories.values[last], np.cumsum([0, *(histories.lengths > 0)]))
 
 
-def _candidates(histories: Ragged, links, often: np.ndarray, counted: bool) -> sparse.csr_matrix:
+def _candidates(
+    histories: Ragged, links: sparse.csr_matrix | None, often: np.ndarray, num_items: int, counted: bool
+) -> sparse.csr_matrix:
     """What is linked to, with the sum of its links, and popular items, with 0 where they are not."""
     n = len(histories)
-    number = links.shape[1] if links is not None else int(often.max()) + 1
     popular = sparse.csr_matrix(
-        (np.zeros(n * len(often), np.float32), np.tile(often, n), np.arange(n + 1) * len(often)), (n, number)
+        (np.zeros(n * len(often), np.float32), np.tile(often, n), np.arange(n + 1) * len(often)), (n, num_items)
     )
     if links is None:
         return popular
-    return _united(_rows_of(histories, number, counted) @ links, popular)
+    return _united(_rows_of(histories, num_items, counted) @ links, popular)
 
 
 def _united(first: sparse.csr_matrix, second: sparse.csr_matrix) -> sparse.csr_matrix:

@@ -26,6 +26,19 @@ def test_the_most_popular_come_in_order_without_what_was_had():
     assert lists.tolist() == [[2, 1, 0, 3], [0, 3, 4, -1]]
 
 
+@pytest.mark.parametrize("name", ["most_popular", "most_popular_recently"])
+def test_what_was_had_takes_no_item_from_the_lists_of_others_among_many_items(name):
+    # Popular items have low numbers here, so that most of what was had lies far beyond those that are recommended.
+    popularity = 1 / np.arange(1, 601)
+    draw = lambda size: RNG.choice(600, size, replace=False, p=popularity / popularity.sum())  # noqa: E731
+    sequences, histories = (Ragged.of([draw(RNG.integers(2, 30)).tolist() for _ in range(200)]) for _ in range(2))
+    times = Ragged(np.zeros(len(sequences.values)), sequences.offsets)
+    past = Past(sequences, 600, times)
+    scores = np.tile(past.counts.astype(np.float32), (200, 1))
+    expected = best(without(scores, histories), 10)
+    assert recommenders.fit_all(past)[name](histories, 10).tolist() == expected.tolist()
+
+
 def test_where_items_may_come_again_they_are_recommended_again():
     past = Past(Ragged.of([[0, 1], [1]]), 3, repeats=True)
     assert recommenders.most_popular(past)(Ragged.of([[1]]), 2).tolist() == [[1, 0]]
