@@ -8,5 +8,9 @@ class InputError(Exception):
     """
 
 
+class InUse(InputError):
+    """Another process has it, and goes on with it."""
+
+
 class EnvironmentFault(Exception):
     """The machine cannot do it: disk, memory, a device. Exit status 1."""

@@ -7,6 +7,7 @@ import datetime
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasuite import workers
-from kerasuite.errors import EnvironmentFault, InputError
+from kerasuite.errors import EnvironmentFault, InputError, InUse
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -34,6 +35,8 @@ REPORT = "report.html"
 METRICS = "metrics.json"
 SEEDS = "seeds.json"
 WORKERS = "workers"
+# What is written beside these until it is whole.
+PROBE, PARTIAL = ".probe", ".partial."
 
 
 def create(output: str | None, parent: Path) -> Path:
@@ -42,11 +45,14 @@ def create(output: str | None, parent: Path) -> Path:
     Raises:
         InputError: it exists and is not empty, or cannot be written.
     """
-    path = Path(output) if output else free(parent)
-    refuse_used(path)
+    path = Path(output) if output else parent
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".probe"
+        if output:
+            refuse_used(path)
+            path.mkdir(parents=True, exist_ok=True)
+        else:
+            path = claimed(parent)
+        probe = path / PROBE
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
@@ -57,12 +63,12 @@ def create(output: str | None, parent: Path) -> Path:
 def refuse_used(path: Path) -> None:
     """Refuse a directory in which there is more than the output of workers that are about to fill it.
 
-    A name that begins with a dot is a file that a kill left unfinished.
+    Files that a kill left unfinished do not count.
 
     Raises:
         InputError: there is.
     """
-    if path.is_dir() and any(each.name != WORKERS and each.name[0] != "." for each in path.iterdir()):
+    if path.is_dir() and not all(each.name == WORKERS or _is_left_over(each.name) for each in path.iterdir()):
         how = "it holds a finished run" if is_finished(path) else "it is not empty"
         raise InputError(
             f"--output {path}: {how}. Pass a directory that does not exist yet, "
@@ -70,15 +76,18 @@ def refuse_used(path: Path) -> None:
         )
 
 
-def free(parent: Path) -> Path:
-    """A path in a folder, named by date and time, that no run has."""
-    path = parent / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
-    number = 1
-    candidate = path
-    while candidate.exists():
-        number += 1
-        candidate = path.with_name(f"{path.name}_{number}")
-    return candidate
+def _is_left_over(name: str) -> bool:
+    return name == PROBE or name.startswith(PARTIAL) or (name[0] == "." and name.endswith(".partial"))
+
+
+def claimed(parent: Path) -> Path:
+    """A new folder in `parent`, named by date and time: of this process alone, whoever else begins in that second."""
+    parent.mkdir(parents=True, exist_ok=True)
+    name = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
+    for path in itertools.chain([parent / name], (parent / f"{name}_{number}" for number in itertools.count(2))):
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
 
 
 def is_finished(run_dir: Path) -> bool:
@@ -111,13 +120,13 @@ def locked(run_dir: Path, file_name: str = CONFIG) -> Iterator[None]:
         file_name: what is locked; made if it is not there, and not to be replaced meanwhile.
 
     Raises:
-        InputError: another process has it.
+        InUse: another process has it.
     """
     with open(run_dir / file_name, "ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(
+            raise InUse(
                 f"What is in {run_dir} is under way in another process. Wait for its end, or stop it first."
             ) from None
         except OSError as error:
@@ -159,29 +168,39 @@ def write(path: Path, data: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
             raise
         # The rename itself lives in the folder: without this a power cut may undo it.
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _sync(path.parent)
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A temporary path for a library that writes a file or a folder by itself; renamed to `path` at the end."""
-    temporary = path.with_name(f".partial.{path.name}")  # keeps the suffix, by which libraries tell formats apart
-    _remove(temporary)
+    temporary = path.with_name(f"{PARTIAL}{path.name}")  # keeps the suffix, by which libraries tell formats apart
+    remove(temporary)
     with _disk_faults(path):
         try:
             yield temporary
         except BaseException:
-            _remove(temporary)
+            remove(temporary)
             raise
-        _remove(path)
+        # Of a folder all that is in it. metrics.json says that a run is done: what it speaks of must be on the disk.
+        for each in (temporary, *temporary.rglob("*")):
+            _sync(each)
+        remove(path)
         os.replace(temporary, path)
+        _sync(path.parent)
 
 
-def _remove(path: Path) -> None:
+def _sync(path: Path) -> None:
+    """Have a file, or the names in a folder, on the disk before anything else is done."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder with all that is in it, where it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

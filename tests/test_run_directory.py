@@ -1,5 +1,7 @@
 import errno
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -70,8 +72,15 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path):
         run_directory.create(str(tmp_path / "file" / "run"), tmp_path)
 
 
-def test_two_runs_in_one_second_get_two_directories(tmp_path):
-    assert len({run_directory.create(None, tmp_path) for _ in range(3)}) == 3
+def test_runs_that_begin_together_get_a_directory_each(tmp_path):
+    together = threading.Barrier(8)
+
+    def begin(_):
+        together.wait()
+        return run_directory.create(None, tmp_path / "runs")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(begin, range(8)))) == 8
 
 
 def test_an_unfinished_run_is_not_opened_and_the_way_on_is_named(tmp_path):
@@ -84,7 +93,8 @@ def test_an_unfinished_run_is_not_opened_and_the_way_on_is_named(tmp_path):
 
 def test_what_a_kill_left_of_a_start_is_no_reason_to_refuse_a_directory(tmp_path):
     (tmp_path / "run" / "workers").mkdir(parents=True)
-    (tmp_path / "run" / ".config.json.partial").write_text("{")
+    for name in (".config.json.12.partial", ".partial.model.keras", ".probe"):
+        (tmp_path / "run" / name).write_text("{")
     assert run_directory.create(str(tmp_path / "run"), tmp_path) == tmp_path / "run"
     (tmp_path / "run" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="it is not empty"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import shutil
 
 from kerasuite import cli, config, devices, run_directory
+from kerasuite.commands import run
 from kerasuite.errors import InputError
 
 _COLUMNS = ("text_column", "label_column")
@@ -44,7 +44,7 @@ def main(args: list[str]) -> int:
         module.evaluate(settings, run_dir, given.data, folder)
     except BaseException:
         # Half an evaluation is of no use, and a whole one is soon done again.
-        shutil.rmtree(folder)
+        run.discard(folder, made_parents=False)
         with contextlib.suppress(OSError):
             (run_dir / "evaluations").rmdir()
         raise

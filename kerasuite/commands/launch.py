@@ -86,7 +86,7 @@ def _checked(command: Sequence[str]) -> tuple[Path, list[str]]:
     if settings.output:
         run_directory.refuse_used(Path(settings.output))
         return Path(settings.output), [*command]
-    run_dir = run_directory.free(Path("runs") / name)
+    run_dir = run_directory.claimed(Path("runs") / name)
     return run_dir, [*command, "--output", str(run_dir)]
 
 

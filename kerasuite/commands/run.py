@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import shutil
 import statistics
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasuite import cli, config, devices, run_directory, workers
-from kerasuite.errors import InputError
+from kerasuite.errors import InputError, InUse
 
 
 def main(args: list[str]) -> int:
@@ -64,6 +63,8 @@ def start(name: str, settings: config.Settings) -> Path:
     run_dir = begin(name, settings)
     try:
         go_on(run_dir, name, settings)
+    except InUse:
+        raise
     except InputError:
         # Nothing was trained: no run is left behind that could not be resumed.
         if not any(path for name in (run_directory.CHECKPOINTS, run_directory.METRICS) for path in run_dir.rglob(name)):
@@ -85,12 +86,16 @@ def follow(name: str, settings: config.Settings, run_dir: Path | None = None) ->
 
 
 def discard(run_dir: Path, *, made_parents: bool) -> None:
-    """Delete a directory in which nothing was done, and the folders above it that were made for it alone."""
-    shutil.rmtree(run_dir)
-    for parent in (run_dir.parent, run_dir.parent.parent) if made_parents else ():
-        if any(parent.iterdir()):
-            break
-        parent.rmdir()
+    """Delete all in a directory in which nothing was done, it itself, and the folders above that were made for it.
+
+    What cannot be deleted (a mount, a link, `.`) stays, empty.
+    """
+    for each in run_dir.iterdir():
+        run_directory.remove(each)
+    with contextlib.suppress(OSError):
+        run_dir.rmdir()
+        for parent in (run_dir.parent, run_dir.parent.parent) if made_parents else ():
+            parent.rmdir()
 
 
 def begin(name: str, settings: config.Settings) -> Path:

@@ -15,7 +15,7 @@ from kerasuite.commands.sweeps import attempt, children, course
 from kerasuite.commands.sweeps import workers as several
 from kerasuite.commands.sweeps.course import SWEEP
 from kerasuite.commands.sweeps.searched import Searched
-from kerasuite.errors import InputError
+from kerasuite.errors import InputError, InUse
 from kerasuite.ranges import Count, Positive
 
 # A sweep that goes on may be given more, or less, of these.
@@ -105,6 +105,8 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
     sweep_dir = known or run_directory.create(settings.output, Path("runs") / name / "sweeps")
     try:
         return _go_on(sweep_dir, searched, record)
+    except InUse:
+        raise
     except InputError:
         if known is None and not (sweep_dir / course.DATA).is_file():
             run.discard(sweep_dir, made_parents=not settings.output)

@@ -19,7 +19,7 @@ def answers(
     """What a model says of rows, in their order, asked in up to eight parts from the shortest to the longest.
 
     Args:
-        model: from padded rows (part, longest of the part) to float32 (part, num_classes), whose padding changes nothing.
+        model: from padded rows (part, longest of the part) to float32 (part, num_classes); padding changes nothing.
         rows: ragged (n, None).
         collate: pads rows to the longest of them.
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from kerasuite import run_directory
 from kerasuite.commands import run
-from kerasuite.errors import InputError
+from kerasuite.errors import InputError, InUse
 from kerasuite.pipelines import mnist_cnn
 
 
@@ -112,6 +112,30 @@ def test_an_output_that_is_not_empty_is_left_as_it_was(refused, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     assert "not empty" in refused("run", "mnist_cnn", "--data", "digits", "--output", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_hidden_folder_is_something_too(refused, tmp_path):
+    (tmp_path / ".git").mkdir()
+    assert "it is not empty" in refused("run", "mnist_cnn", "--data", absent(tmp_path), "--output", tmp_path)
+    assert (tmp_path / ".git").is_dir()
+
+
+def test_a_link_to_a_folder_is_emptied_again_and_stays(refused, tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    assert "nowhere" in refused("run", "mnist_cnn", "--data", absent(tmp_path), "--output", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert not [*(tmp_path / "disk").iterdir()]
+
+
+def test_the_run_of_another_process_is_left_as_it_is(tmp_path, monkeypatch):
+    def begun_elsewhere(run_dir, *_):
+        raise InUse(f"{run_dir} is under way")
+
+    monkeypatch.setattr(run, "go_on", begun_elsewhere)
+    with pytest.raises(InputError, match="under way"):
+        run.start("mnist_cnn", mnist_cnn.Config(output=str(tmp_path / "run")))
+    assert (tmp_path / "run" / "config.json").is_file()
 
 
 def test_an_output_below_a_file_is_refused(refused, tmp_path):
