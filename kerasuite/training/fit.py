@@ -14,6 +14,7 @@ import tensorflow as tf
 from kerasuite import devices, run_directory, workers
 from kerasuite.training import budget, history, memory
 from kerasuite.training.history import History
+from kerasuite.training.logs import Logs
 from kerasuite.training.loop import Length, Loop
 from kerasuite.training.steps import Steps
 
@@ -152,7 +153,7 @@ def _called(
 ) -> keras.callbacks.CallbackList:
     """What is called as Keras's own `fit` calls it; TensorBoard's logs go into a folder, None makes none."""
     if logs:
-        callbacks = [keras.callbacks.TensorBoard(str(logs), write_graph=False), *callbacks]
+        callbacks = [Logs(logs), *callbacks]
     return keras.callbacks.CallbackList(
         callbacks,
         add_history=True,
