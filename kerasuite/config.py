@@ -9,11 +9,11 @@ import shlex
 import types
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from kerasuite import ranges
 from kerasuite.errors import InputError
-from kerasuite.ranges import Count, NonNegative, OpenShare, Positive
+from kerasuite.ranges import Count, NonNegative, OpenShare, Positive, Seed
 
 C = TypeVar("C", bound="Settings")
 
@@ -26,7 +26,7 @@ class Settings:
     """Where the rows come from."""
     output: str | None = None
     """Run directory to make; runs/PIPELINE/DATE_TIME if not given."""
-    seed: Annotated[int, ranges.at_least(0)] = 0
+    seed: Seed = 0
     """Seed of the split, the initial weights, the order of rows and the augmentation."""
     seeds: Count = 1
     """Number of runs, with seeds counting up from --seed; more than one: mean and spread are reported."""

@@ -22,6 +22,8 @@ def at_least(least: int) -> Range:
 
 
 Count = Annotated[int, at_least(1)]
+# What NumPy, Python and TensorFlow all take, with room to count up from it.
+Seed = Annotated[int, Range(lambda value: 0 <= value < 2**31, "lie from 0 to 2,147,483,647")]
 Positive = Annotated[float, Range(lambda value: 0 < value < math.inf, "be over 0")]
 NonNegative = Annotated[float, Range(lambda value: 0 <= value < math.inf, "be 0 or more")]
 Share = Annotated[float, Range(lambda value: 0 <= value < 1, "lie from 0 to under 1")]

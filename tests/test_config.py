@@ -67,6 +67,7 @@ def test_an_absent_config_file_is_named():
         (["--epochs", "0"], "--epochs is 0; it must be at least 1"),
         (["--validation-fraction", "1"], "--validation-fraction is 1.0"),
         (["--seed", "-1"], "--seed is -1"),
+        (["--seed", "20261128123456"], "it must lie from 0 to 2,147,483,647"),
     ],
 )
 def test_values_out_of_range_name_their_flag(flags, message):
