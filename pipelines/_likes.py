@@ -160,7 +160,7 @@ def _question(user: str, item: str, history: np.ndarray, liked: np.ndarray) -> d
 def _read(config: config.Settings, table: Known, data: Sequence[str], class_names: Sequence[str]):
     from kerasuite.data import histories
 
-    log = _next_item.read_log(data, asdict(config))
+    log = _next_item.read_another("evaluate", data, asdict(config), most_named=None)
     if log.ratings is None:
         raise InputError(f"{data[0]} has no ratings. Name their column by --rating-column.")
     examples, notes = histories.last_items(log)

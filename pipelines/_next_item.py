@@ -69,12 +69,21 @@ def read_to_predict(asked: Asked, *, may_ask: bool = False) -> Log:
     Raises:
         InputError: they cannot be used.
     """
-    try:
-        log = read_log(asked.files, asked.settings, may_ask=may_ask, most_named=None)
-    except InputError as fault:
-        raise InputError(f"{fault} (`predict` takes logs with the columns that the run's own log has.)") from fault
+    log = read_another("predict", asked.files, asked.settings, may_ask=may_ask, most_named=None)
     _running.say(log.notes, ())
     return log
+
+
+def read_another(verb: str, names: Sequence[str], settings: Mapping[str, Any], **options: Any) -> Log:
+    """A log that a finished run is asked about, in the columns of the run's own.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    try:
+        return read_log(names, settings, **options)
+    except InputError as fault:
+        raise InputError(f"{fault} (`{verb}` takes logs with the columns that the run's own log has.)") from fault
 
 
 def num_negatives(config: config.Settings, num_items: int) -> int | None:

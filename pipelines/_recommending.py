@@ -96,7 +96,7 @@ def evaluate(
     from kerasuite.data import histories, interactions
 
     began = time.monotonic()
-    log = _next_item.read_log(data, asdict(settings))
+    log = _next_item.read_another("evaluate", data, asdict(settings))
     examples, notes = histories.last_items(log)
     warnings = [*interactions.skipped_sentence(log), *_trained_on(splits.train, examples)]
     _running.say([*log.notes, *notes], warnings)

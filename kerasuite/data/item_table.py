@@ -68,6 +68,8 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
     cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
     with_id = frame.select(cells).filter(pl.col(ID) != "")
     known = with_id.unique(ID, keep="first", maintain_order=True)
+    if not len(known):
+        raise InputError(f"{path} has no item in it.")
     catalogue = pl.DataFrame({ID: np.asarray(item_ids, object)}, schema={ID: pl.String})
     found = catalogue.join(known, on=ID, how="left", maintain_order="left")
     number = int(catalogue[ID].is_in(known[ID].to_list()).sum())
@@ -105,7 +107,7 @@ def _frame(path: Path) -> pl.DataFrame:
         raise InputError(f"--items {path} is not there as a file.")
     if path.suffix.lower() in (".dat", ".item"):
         frame = log_tables.cells(path, ("::", "\t", "|")).frame
-        if ":" in frame.row(0)[0]:
+        if ":" in (frame.row(0)[0] or ""):
             return _typed(frame)
         if frame.width == _BEFORE_GENRES + len(_GENRES):
             return _flagged(frame)

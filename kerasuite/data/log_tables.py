@@ -92,10 +92,12 @@ def read(path: Path, columns: LogColumns) -> LogTable:
     """
     table = _table(path)
     names, notes = _column_names(path, table.frame.columns, columns)
-    if TIME not in names and (time := _time_by_its_values(path, table.frame, names.values())):
-        names[TIME] = time
-        notes += (f"Of {path.name}, the column {time!r} is taken as the time.",)
-    cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
+    if TIME not in names:
+        time, said = _time_by_its_values(path, table.frame, names.values())
+        names |= {TIME: time} if time else {}
+        notes += said
+    in_order = [(what, names[what]) for what in CALLED if what in names]
+    cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in in_order]
     frame = table.frame.select(cells).with_columns(
         pl.lit(path.name).alias(SOURCE), (pl.int_range(pl.len()) + table.first_row).alias(ROW)
     )
@@ -221,24 +223,37 @@ def _column_names(path: Path, there: Sequence[str], columns: LogColumns) -> tupl
     return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()
 
 
-def _time_by_its_values(path: Path, frame: pl.DataFrame, others: Iterable[str]) -> str | None:
-    """The column whose name speaks of times and whose first values are some: the file's order is no substitute for it.
+def _time_by_its_values(path: Path, frame: pl.DataFrame, others: Iterable[str]) -> tuple[str | None, tuple[str, ...]]:
+    """The column whose name speaks of times and whose first values are some, and a sentence on it.
 
-    Numbers may be durations, so they have to be such as count from 1970.
+    The file's order is no substitute for it, so a column that only its name speaks for is named too. Numbers may be
+    durations, so they have to be such as count from 1970.
     """
-    found = []
-    for name in set(frame.columns) - {*others}:
+    found, unread = [], {}
+    for name in frame.columns:
         known = frame[name].drop_nulls().str.strip_chars().head(_LOOKED_AT)
-        times = seconds(known.filter(known != ""))
+        known = known.filter(known != "")
+        if name in others or not len(known) or not _SPEAKS_OF_TIMES.search(name.lower()):
+            continue
+        times = seconds(known)
         are_dates = times.null_count() == 0 and not are_numbers(known).any()
-        if len(times) and _SPEAKS_OF_TIMES.search(name.lower()) and (are_dates or (times.median() or 0) > _EPOCHS):
+        if are_dates or (times.median() or 0) > _EPOCHS:
             found.append(name)
+        else:
+            unread[name] = known[0]
     if len(found) > 1:
         raise InputError(
             f"{path} has {len(found)} columns that may hold the time: {', '.join(map(repr, sorted(found)))}. Say which "
             "by --time-column."
         )
-    return found[0] if found else None
+    if found:
+        return found[0], (f"Of {path.name}, the column {found[0]!r} is taken as the time.",)
+    said = (
+        f"Of {path.name}, the column {name!r} is not taken as the time: {first!r} is neither a date such as 2026-01-31 "
+        "nor seconds since 1970. If it says when, write it so; --time-column takes numbers of any unit."
+        for name, first in unread.items()
+    )
+    return None, tuple(said)
 
 
 def plain(name: str) -> str:

@@ -83,9 +83,10 @@ def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
             return (pl.lit(LISTED) + column.cast(pl.List(pl.String)).list.join(LISTED)).alias(name)
         if kind == pl.Binary:
             return column.map_elements(lambda raw: raw.decode("utf-8", "replace"), pl.String)
-        if kind.is_float() and _is_whole(frame[name]):
-            # Whole numbers come as floats where a cell is missing.
-            return column.cast(pl.Int64).cast(pl.String)
+        if kind.is_float():
+            # What pandas has missing is NaN; whole numbers come as floats where a cell is missing.
+            column = column.fill_nan(None)
+            return (column.cast(pl.Int64) if _is_whole(frame[name]) else column).cast(pl.String)
         return column.struct.json_encode() if isinstance(kind, pl.Struct) else column.cast(pl.String)
 
     return frame.select(text(name, kind) for name, kind in frame.schema.items())
@@ -104,7 +105,7 @@ def members(cell: str) -> list[str] | None:
 
 def _is_whole(numbers: pl.Series) -> bool:
     known = numbers.drop_nulls().drop_nans()
-    return len(known) == len(numbers) - numbers.null_count() and bool((known == known.round()).all())
+    return bool((known.is_finite() & (known == known.round())).all())
 
 
 def _json_lines(path: Path) -> pl.DataFrame:

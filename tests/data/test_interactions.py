@@ -232,6 +232,14 @@ def test_several_files_are_one_log(tmp_path):
     assert told(found) == [("u", "y"), ("u", "x")]
 
 
+def test_files_may_have_their_columns_in_other_orders_and_under_other_names(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,timestamp,rating\nu,x,1704189600,5\n")
+    (tmp_path / "b.csv").write_text("rating,t_dat,item,user\n4,2024-01-01,y,u\n")
+    found = interactions.read([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], LogColumns())
+    assert told(found) == [("u", "x")]
+    assert "time 2024-01-01 is a date, where most are numbers" in str(found.skipped[0])
+
+
 def test_files_of_which_one_has_no_times_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("user,item,time\nu,x,2\n")
     (tmp_path / "b.csv").write_text("user,item\nu,y\n")
@@ -271,10 +279,12 @@ def test_a_column_that_speaks_of_times_and_holds_some_is_the_time_and_that_is_sa
     assert f"Of log.csv, the column '{name}' is taken as the time." in found.notes
 
 
-def test_durations_are_not_taken_for_times(log):
-    found = log("user,item,playtime\na,x,30\na,y,20\n")
+@pytest.mark.parametrize(("name", "first"), [("playtime", "30"), ("InvoiceDate", "12/1/2010 8:26")])
+def test_what_is_no_time_that_can_be_read_is_not_taken_for_one_and_that_is_said(log, name, first):
+    found = log(f"user,item,{name}\na,x,{first}\na,y,20\n")
     assert found.times is None
     assert told(found) == [("a", "x"), ("a", "y")]
+    assert any(f"the column '{name}' is not taken as the time: '{first}' is neither" in note for note in found.notes)
 
 
 def test_of_several_columns_that_may_be_the_time_one_has_to_be_named(log):

@@ -62,6 +62,8 @@ def test_groups_alone_are_enough(tmp_path):
         ("items.csv", "item,colour\n1,x\n", "no titles and no groups; it has 'item', 'colour'"),
         ("items.csv", "item,title\n77,x\n", "the first is '77', and the log's first is '1'"),
         ("items.pdf", "x", "not named as a table"),
+        ("items.csv", "item,title\n", "has no item in it"),
+        ("items.item", "item_id:token\ttitle:token_seq\n", "has no item in it"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_is_there(tmp_path, name, content, said):

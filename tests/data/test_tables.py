@@ -62,6 +62,14 @@ def test_whole_numbers_that_came_as_floats_are_whole_again(tmp_path):
     assert frame["score"].to_list() == ["0.5", "1.0", None]
 
 
+def test_not_a_number_is_a_cell_with_nothing_in_it(tmp_path):
+    nan = float("nan")
+    pl.DataFrame({"user": [1.0, nan, 2.0], "score": [0.5, nan, float("inf")]}).write_parquet(tmp_path / "a.parquet")
+    frame = tables.read(tmp_path / "a.parquet").frame
+    assert frame["user"].to_list() == ["1", None, "2"]
+    assert frame["score"].to_list() == ["0.5", None, "inf"]
+
+
 def test_bad_bytes_of_jsonl_and_parquet_spoil_their_own_row_alone(tmp_path):
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"text": "caf\xe9"}\n{"text": "fine\xe2\x80\xa8text"}\n')
     pl.DataFrame({"text": [b"caf\xe9", "fine\u2028text".encode()]}).write_parquet(tmp_path / "a.parquet")
