@@ -202,7 +202,7 @@ def score(task: Task, run_dir: Path, examples: Examples, best_baseline: str, use
         class_names=examples.class_names,
         groups=examples.groups,
         seen=np.union1d(seen.exact, seen.near),
-        near_seen=seen.near,
+        near_seen=seen.near if task.near else None,
     )
 
 

@@ -35,7 +35,7 @@ class Scores:
         class_names: one a class.
         groups: what rows belong together, (n,), or None.
         seen: positions of rows whose content is also among the training rows, exactly or nearly.
-        near_seen: those of them whose content is only nearly the same.
+        near_seen: those of them whose content is only nearly the same; None where these were not looked for.
     """
 
     labels: np.ndarray
@@ -46,7 +46,7 @@ class Scores:
     class_names: Sequence[str]
     groups: np.ndarray | None = None
     seen: np.ndarray = field(default_factory=lambda: np.array([], int))
-    near_seen: np.ndarray = field(default_factory=lambda: np.array([], int))
+    near_seen: np.ndarray | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -176,10 +176,11 @@ def mistaken_texts(display: MistakesDisplay | multilabel.MistakesTable, texts: S
 
 def _seen_section(scores: Scores, found: Mapping[str, Any]) -> Section:
     """The numbers with and without the rows whose content was trained on, and which rows these are."""
-    near = np.intersect1d(scores.seen, scores.near_seen)
+    near = np.intersect1d(scores.seen, [] if scores.near_seen is None else scores.near_seen)
+    how = "nearly the same were not looked for" if scores.near_seen is None else f"{len(near):,} nearly"
     text = (
-        "Some test rows have the same content as rows of train or validation, exactly or nearly, which a model may "
-        f"know by heart or was chosen by: {len(scores.seen) - len(near):,} exactly, {len(near):,} nearly."
+        "Some test rows have the same content as rows of train or validation, which a model may know by heart or was "
+        f"chosen by: {len(scores.seen) - len(near):,} exactly; {how}."
     )
     tables = []
     if "without_seen" in found:

@@ -144,7 +144,7 @@ def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str
         >>> whole = {"accuracy": {"value": 0.9, "low": 0.89, "high": 0.91, "n": 380}}
         >>> rest = {"accuracy": {"value": 0.88, "low": 0.87, "high": 0.89, "n": 360}}
         >>> without_seen_sentence({"headline": "accuracy", "test": whole, "without_seen": {"test": rest}})
-        'Without the 20 rows that are also in train or validation, exactly or nearly: accuracy 88.0% on 360 rows (87...'
+        'Without the 20 rows that are also in train or validation: accuracy 88.0% on 360 rows (87.0 to 89.0%).'
     """
     name = metrics.get("headline", "")
     without = metrics.get("without_seen", {})
@@ -153,7 +153,7 @@ def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str
         return ""
     seen = metrics["test"][name]["n"] - rest["n"]
     which = f"{seen:,} {unit} that are" if seen > 1 else f"one {unit.removesuffix('s')} that is"
-    said = f"Without the {which} also in train or validation, exactly or nearly: {_number_words(name, rest, unit)}"
+    said = f"Without the {which} also in train or validation: {_number_words(name, rest, unit)}"
     return " ".join(filter(None, (said, verdict_sentence(without, unit))))
 
 
