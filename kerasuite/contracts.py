@@ -167,7 +167,12 @@ class Examples:
         absent = [name for name in (label, id, group) if name is not None and name not in list(frame.columns)]
         if absent:
             raise InputError(f"The frame has no column {', '.join(absent)}; it has {', '.join(frame.columns)}.")
-        names, labels = np.unique(np.asarray(frame[label]).astype(str), return_inverse=True)
+        given = np.asarray(frame[label], object)
+        # A missing label is None, or what is not equal to itself: NaN, NaT and pandas' NA.
+        missing = [row for row, each in enumerate(given) if each is None or not _is_equal(each, each)]
+        if missing:
+            raise InputError(f"{len(missing):,} row(s) of the frame have no {label}, the first is row {missing[0]}.")
+        names, labels = np.unique(given.astype(str), return_inverse=True)
         columns = [name for name in frame.columns if name not in (label, id, group)]
         return cls(
             {name: _column(frame[name]) for name in columns},
@@ -176,6 +181,14 @@ class Examples:
             tuple(names.tolist()),
             None if group is None else np.asarray(frame[group]),
         )
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except TypeError:
+        # As pandas' NA is neither equal nor unequal to anything.
+        return False
 
 
 def _column(values: Any) -> np.ndarray:

@@ -66,7 +66,7 @@ class Config(config.Settings):
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle"
     """Course of the learning rate over the run."""
     weight_decay: NonNegative = 1e-2
-    """Decoupled weight decay of adamw, times the rate."""
+    """Decoupled weight decay of adamw and momentum, times the rate."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced makes every class count alike in the loss."""
     augment: bool = True
@@ -75,11 +75,11 @@ class Config(config.Settings):
     """Largest turn either way, degrees."""
     scale: NonNegative | None = None
     """Largest change of size, as a share."""
-    shift: NonNegative | None = None
+    shift: Share | None = None
     """Largest shift along each side, as a share of it."""
     flip: bool | None = None
     """Mirror half of the images left to right."""
-    erase: NonNegative | None = None
+    erase: Share | None = None
     """Side of an erased square, as a share of the image's."""
 
     loss_by = frozenset({"label_smoothing"})

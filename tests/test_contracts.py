@@ -43,6 +43,12 @@ def test_examples_are_made_from_a_frame_with_images_in_cells():
     assert examples.inputs["image"].tolist() == [[1, 2], [3, 4]]
 
 
+@pytest.mark.parametrize("kinds", [["a", None, "b"], [1.0, float("nan"), 2.0]])
+def test_a_frame_with_rows_without_a_label_is_refused_and_the_first_is_named(kinds):
+    with pytest.raises(InputError, match=r"1 row\(s\) of the frame have no kind, the first is row 1"):
+        Examples.from_frame(polars.DataFrame({"image": [1, 2, 3], "kind": kinds}), label="kind")
+
+
 def test_a_frame_without_the_label_column_is_refused_and_its_columns_are_named():
     with pytest.raises(InputError, match="no column kind; it has image, label"):
         Examples.from_frame(polars.DataFrame({"image": [1], "label": ["a"]}), label="kind")

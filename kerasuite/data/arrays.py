@@ -191,13 +191,17 @@ def _factor(arrays: dict[str, np.ndarray], source: str) -> int:
     if low >= 0 and high <= 1 and all(array.dtype.kind in "fb" for array in arrays.values()):
         return 255
     if is_float and not all(_is_whole(array) for array in arrays.values()):
-        raise InputError(
-            f"{received} with fractions; expected 0 to 1, or whole numbers from 0 to 255. "
-            "Undo the normalisation, such as x * std + mean: the model has its own."
-        )
-    if low < 0 or high > 255:
+        is_resized = low >= 0 and 1 < high <= 255
         mend = (
-            "For 16-bit pixels, divide by 257: np.round(x / 257)"
+            "Round them: np.round(x)"
+            if is_resized
+            else "Undo the normalisation, such as x * std + mean: the model has its own"
+        )
+        raise InputError(f"{received} with fractions; expected 0 to 1, or whole numbers from 0 to 255. {mend}.")
+    if low < 0 or high > 255:
+        bits = max(int(high).bit_length(), 9)
+        mend = (
+            f"For {bits}-bit pixels: np.round(x / {2**bits - 1} * 255)"
             if low >= 0 and high <= 65535
             else "Undo the normalisation"
         )

@@ -28,7 +28,7 @@ def features(examples: Examples, prepare: ImagePreparation) -> np.ndarray:
     """The pixels as rows of at most 1,024 numbers, float32 (n, features): larger images are averaged down."""
     height, width = prepare.image_size
     shrink = max(1.0, (height * width * prepare.channels / MOST_FEATURES) ** 0.5)
-    size = (int(height / shrink), int(width / shrink))
+    size = (max(1, int(height / shrink)), max(1, int(width / shrink)))
     small = lambda x: x if shrink == 1 else tf.image.resize(x, size, method="area")  # noqa: E731
     return _collected(examples, prepare, size[0] * size[1] * prepare.channels, small)
 

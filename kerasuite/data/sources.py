@@ -85,11 +85,12 @@ def _read(
     """The parts of a data set, before anything is asked of them. Of files, only the wanted parts if one is there."""
     if labels is not None:
         return _listed_photos(Path(labels).expanduser(), data, wanted, progress)
-    path = Path(data).expanduser()
-    if str(data) in named.PHOTOS:
-        return _class_folders(named.PHOTOS[str(data)](), wanted, progress)
-    if str(data) in NAMES:
-        return _of_parts(*named.arrays(str(data)))
+    path, name = Path(data).expanduser(), str(data)
+    if name in NAMES:
+        are_files = name in named.PHOTOS
+        found = _class_folders(named.PHOTOS[name](), wanted, progress) if are_files else _of_parts(*named.arrays(name))
+        note = f"{name} is taken for the data set of that name. What lies here under it is read by --data ./{name}."
+        return replace(found, notes=(*found.notes, note)) if path.exists() else found
     if path.is_dir():
         return _of_parts(*read_idx(path)) if idx_files(path) else _class_folders(path, wanted, progress)
     if path.suffix.lower() in (".csv", ".tsv") and path.is_file():

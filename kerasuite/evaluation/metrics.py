@@ -182,7 +182,7 @@ def classification_metrics(
         "accuracy": proportion(correct),
         **class_averages(labels, predictions, num_classes, groups, seed),
         "log_loss": resample(lambda rows: losses[rows].mean()),
-        "calibration_error": Estimate(calibration.value, max(0.0, calibration.low), calibration.high, n),
+        "calibration_error": Estimate(calibration.value, float(np.maximum(0.0, calibration.low)), calibration.high, n),
     }
     if num_classes > 10:
         estimates["top_5_accuracy"] = proportion(_in_top_k(labels, probabilities, 5))

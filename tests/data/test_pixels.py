@@ -26,6 +26,10 @@ def test_large_images_are_averaged_down():
     np.testing.assert_allclose(found, means.reshape(3, 1024), rtol=1e-5)
 
 
+def test_a_long_thin_image_keeps_its_one_row():
+    assert pixels.features(examples(2, 1, 4000, 1), ImagePreparation((1, 4000), 1)).shape[0] == 2
+
+
 def test_a_histogram_counts_pixels_by_red_green_and_blue_together():
     some = examples(70, 9, 7, 3)
     found = pixels.colour_histograms(some, ImagePreparation((9, 7), 3))
