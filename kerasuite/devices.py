@@ -20,6 +20,7 @@ from kerasuite.errors import InputError
 
 # Which GPUs a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -37,7 +38,7 @@ def import_tensorflow(*, look: bool = True) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # oneDNN's matrix products and convolutions, a fifth faster in training: TensorFlow by itself has them only where a
     # CPU has AVX-512 VNNI.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    os.environ.setdefault(ONEDNN, "1")
     # Those lines come before any log level is read, and go past sys.stderr.
     sys.stderr.flush()
     kept = os.dup(2)
@@ -242,6 +243,7 @@ def describe(used: tf.distribute.Strategy) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
+        "onednn": os.environ.get(ONEDNN),
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "replicas": used.num_replicas_in_sync,
     }

@@ -15,7 +15,7 @@ import numpy as np
 from kerasuite import config, devices, run_directory
 from kerasuite.contracts import Examples, Skipped, Splits, named, skipped_warning
 from kerasuite.pipelines._answers import Answered, Answers, Asked
-from kerasuite.pipelines._running import say
+from kerasuite.pipelines._running import say, write_skipped
 
 if TYPE_CHECKING:
     import keras
@@ -217,6 +217,8 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
     trained = run_directory.read_json(run_dir / run_directory.METRICS)
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
     examples, skipped, notes = task.rows.read(data, class_names)
+    if skipped:
+        write_skipped(folder, skipped)
     scores = score(task, run_dir, examples, trained["best_baseline"], devices.local())
     warnings = [*skipped_warning(skipped), *splits.absent_classes("these data", examples), *_few_groups(examples)]
     if len(scores.seen):

@@ -39,6 +39,19 @@ def rows(prepare: ImagePreparation, folder: str | None = None) -> Rows:
     )
 
 
+def refuse_several_labels(train: Examples) -> None:
+    """An image has one label here.
+
+    Raises:
+        InputError: the labels are rows of a number for each class.
+    """
+    if train.is_multi_label:
+        raise InputError(
+            f"Labels have shape {train.labels.shape}; expected one a row, from 0 to {len(train.class_names) - 1}. Of "
+            "one-hot rows pass labels.argmax(1)."
+        )
+
+
 def batch_size(prepare: ImagePreparation) -> int:
     """How many images are scored at a time: of large ones few, since what a network makes of them takes memory."""
     height, width = prepare.image_size

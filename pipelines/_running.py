@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasuite import config, devices, run_directory, workers
-from kerasuite.contracts import Splits
+from kerasuite.contracts import Skipped, Splits
 
 if TYPE_CHECKING:
     from kerasuite.training.fit import Fitted
+
+# What of a machine decides how sums are rounded.
+_ROUNDED_BY = ("processor", "cores", "onednn")
 
 
 def run(
@@ -33,10 +36,13 @@ def run(
     strategy = devices.strategy(config.devices, config.all_reduce)
     splits = load(config)
     say(splits.notes, splits.warnings)
+    if splits.skipped:
+        write_skipped(run_dir, splits.skipped)
     data, settings = splits.fingerprint(), devices.versions() | config.of_all_workers
     workers.require_alike({"data": data} | settings)
     run_directory.require_same(run_dir, "data", data)
     run_directory.require_same_settings(run_dir, settings | {"number of devices": strategy.num_replicas_in_sync})
+    _warn_of_another_machine(run_dir, devices.describe(strategy))
     loaded = time.monotonic()
     with _files_unchanged(splits):
         fitted = train(config, splits.train, splits.validation, run_dir)
@@ -44,6 +50,29 @@ def run(
             return {}
         seconds = {"load": loaded - began, "train": fitted.earlier_seconds + time.monotonic() - loaded}
         return finish(config, fitted, splits, run_dir, seconds)
+
+
+def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
+    """Write a table of the inputs that could not be used, with the reasons: warnings name the first of many."""
+    import polars
+
+    rows = [(str(each.id), each.reason) for each in skipped]
+    table = polars.DataFrame(rows, schema={"input": polars.String, "reason": polars.String}, orient="row")
+    run_directory.write(folder / run_directory.SKIPPED, table.write_csv())
+
+
+def _warn_of_another_machine(run_dir: Path, now: Mapping[str, Any]) -> None:
+    """Say it where a run goes on with other arithmetic than it began with."""
+    before = run_directory.remembered(run_dir, "machine") or now
+    changed = [
+        f"{name} was {before[name]!r}, is {now[name]!r}" for name in _ROUNDED_BY if before.get(name) != now[name]
+    ]
+    if changed:
+        print(
+            f"Warning: this run was begun on another machine ({'; '.join(changed)}), which may round otherwise: its "
+            "weights will be as good, but not the very same as without the interruption.",
+            file=sys.stderr,
+        )
 
 
 @contextlib.contextmanager

@@ -121,6 +121,10 @@ class Config(config.Settings):
         changed = {each.name for each in fields(self) if getattr(self, each.name) != each.default}
         for name in sorted(changed & (_NOT_FOR_POINTWISE if self.model == _next_item.POINTWISE else {"like_from"})):
             raise InputError(f"{config.flag(name)} is not for --model {self.model}.")
+        if "batch_size" in changed:
+            raise InputError("--batch-size is not for lstm_recommender: --batch-tokens says how much a step takes.")
+        if self.split == "last" and (unread := changed & {"validation_fraction", "test_fraction"}):
+            raise InputError(f"{config.flag(min(unread))} is of --split time; this is --split last.")
         if self.loss == "gbce" and self.negatives == 0:
             raise InputError("--negatives is 0; --loss gbce takes a sample of items.")
         if self.model == "transformer" and self.dim % self.num_heads:

@@ -128,6 +128,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     from kerasuite.data import batches, cache
     from kerasuite.training import fit, losses, optimizers, precision
 
+    _images.refuse_several_labels(train)
     strategy = devices.strategy(config.devices, config.all_reduce)
     devices.refuse_too_few(strategy, len(train), config.batch_size)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))

@@ -193,6 +193,7 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     """Train the head, then what is unfrozen; goes on from the run directory's checkpoints if there are any."""
     import keras
 
+    _images.refuse_several_labels(train)
     strategy = devices.strategy(config.devices, config.all_reduce)
     devices.refuse_too_few(strategy, len(train), config.batch_size)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))

@@ -85,7 +85,8 @@ def read(
     Args:
         columns: what the columns are called; guessed, and said, where it is not given.
         rating_range: the least and the greatest rating there can be; rows outside are skipped, and named.
-        needs_ratings: a row without a rating cannot be used; else the ratings are left away, if they are numbers.
+        needs_ratings: a row without a rating cannot be used; else ratings are left away, and not even looked at where
+            neither their column nor their range is given.
         may_ask: a row may have no rating, which is to be foreseen: NaN. If it has no time either, it comes last.
         most_named: of the rows that cannot be used, so many are named; all if None.
 
@@ -93,6 +94,8 @@ def read(
         InputError: it cannot be used; says why, and what can be done.
     """
     tables = [log_tables.read(path, columns) for path in log_tables.paths(names)]
+    if not (needs_ratings or rating_range or columns.rating):
+        tables = [table._replace(frame=table.frame.drop(RATING, strict=False)) for table in tables]
     has = {what: {what in table.frame.columns for table in tables} for what in (TIME, RATING)}
     for what, there in has.items():
         if len(there) > 1:

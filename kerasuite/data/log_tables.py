@@ -142,6 +142,10 @@ def _unnamed(path: Path, table: tables.Table) -> tables.Table:
             "four as user, item, rating and time. Put a line of names above the rows, such as user,item,time."
         )
     names = _UNNAMED[width]
+    if width == 4:
+        third, fourth = (seconds(frame[:_LOOKED_AT, column]).median() or 0 for column in (2, 3))
+        # No rating is so large, but seconds since 1970 are.
+        names = (USER, ITEM, TIME, RATING) if third > max(_EPOCHS, fourth) else names
     note = f"{path.name} has no names above its columns: they are taken as {', '.join(names)}."
     return tables.Table(frame.rename(dict(zip(frame.columns, names))), 1, (*table.notes, note))
 
@@ -168,6 +172,8 @@ def cells(path: Path, separators: Sequence[str] = (_DOUBLE_COLON, "\t", ",")) ->
     separator = next((mark for mark in separators if mark in first), " ")
     if separator == _DOUBLE_COLON:
         text, separator = text.replace(_DOUBLE_COLON, "\x1f"), "\x1f"
+    if separator == " ":
+        text = re.sub(r"(?m)^ +| +\r?$|(?<= ) +", "", text)
     try:
         frame = pl.read_csv(
             io.BytesIO(text.encode()), separator=separator, has_header=False, quote_char=None, infer_schema=False

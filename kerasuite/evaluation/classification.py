@@ -136,16 +136,18 @@ def displays(scores: Scores) -> dict[str, Any]:
 
 
 def predictions(scores: Scores) -> polars.DataFrame:
-    """A row each example: id, label, prediction, and p(class) for each class."""
+    """A row each example: id, label, prediction, p(class) for each class, and whether it was seen in training."""
     rows = range(len(scores.labels))
+    seen = np.full(len(rows), "", object)
+    seen[scores.seen] = "exactly"
+    seen[[] if scores.near_seen is None else scores.near_seen] = "nearly"
     columns = {
         "id": [str(scores.ids[row]) for row in rows],
         "label": [scores.true_name(row) for row in rows],
         "prediction": [scores.said_name(row) for row in rows],
     }
-    return polars.DataFrame(
-        columns | {f"p({name})": scores.probabilities[:, k] for k, name in enumerate(scores.class_names)}
-    )
+    probabilities = {f"p({name})": scores.probabilities[:, k] for k, name in enumerate(scores.class_names)}
+    return polars.DataFrame(columns | probabilities | {"seen_in_training": seen.tolist()})
 
 
 def pictures(shown: Mapping[str, Any], images: Sequence[np.ndarray] | None = None) -> dict[str, bytes]:

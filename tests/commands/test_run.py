@@ -146,6 +146,8 @@ def test_an_output_below_a_file_is_refused(refused, tmp_path):
 def test_a_file_that_is_cut_short_is_counted_and_named_in_the_report(finished):
     assert read(finished / "metrics.json")["examples"]["skipped"] == 1
     assert "train/a/003.png: truncated or damaged" in (finished / "report.html").read_text()
+    names, row = (finished / "skipped.csv").read_text().splitlines()
+    assert (names, row[:38]) == ("input,reason", 'train/a/003.png,"truncated or damaged,')
 
 
 def test_a_picture_that_is_in_train_and_test_is_named_and_the_score_without_it_given(finished):

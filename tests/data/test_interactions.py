@@ -79,7 +79,11 @@ def test_a_file_that_is_not_there_or_no_table_is_refused(tmp_path):
 
 
 def test_where_ratings_are_not_needed_a_row_may_have_none(log):
-    found = log("user,item,rating\na,x,\na,y,4\na,z,good\n", options={"needs_ratings": False})
+    text = "user,item,rating\na,x,\na,y,4\na,z,good\n"
+    found = log(text, options={"needs_ratings": False})
+    assert told(found) == [("a", "x"), ("a", "y"), ("a", "z")]
+    assert (found.ratings, found.skipped) == (None, ())
+    found = log(text, options={"needs_ratings": False}, rating="rating")
     assert told(found) == [("a", "x"), ("a", "y")]
     assert found.ratings is None
     assert [str(each) for each in found.skipped] == ["log.csv[4]: rating good is no number"]
@@ -240,6 +244,15 @@ def test_files_may_have_their_columns_in_other_orders_and_under_other_names(tmp_
     assert "time 2024-01-01 is a date, where most are numbers" in str(found.skipped[0])
 
 
+def test_ratings_that_are_not_needed_may_be_in_one_of_the_files_alone(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,rating\nu,x,2\n")
+    (tmp_path / "b.csv").write_text("user,item\nu,y\n")
+    paths = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]
+    assert told(interactions.read(paths, LogColumns(), needs_ratings=False)) == [("u", "x"), ("u", "y")]
+    with pytest.raises(InputError, match=r"b.csv has no column of the rating"):
+        interactions.read(paths, LogColumns())
+
+
 def test_files_of_which_one_has_no_times_are_refused(tmp_path):
     (tmp_path / "a.csv").write_text("user,item,time\nu,x,2\n")
     (tmp_path / "b.csv").write_text("user,item\nu,y\n")
@@ -277,6 +290,18 @@ def test_a_column_that_speaks_of_times_and_holds_some_is_the_time_and_that_is_sa
     found = log(f"user,item,{name}\na,x,{late}\na,y,{early}\n")
     assert told(found) == [("a", "y"), ("a", "x")]
     assert f"Of log.csv, the column '{name}' is taken as the time." in found.notes
+
+
+def test_without_names_a_third_column_of_seconds_since_1970_is_the_time(log):
+    found = log("1,10,964982703,5\n1,20,964982702,4\n", options={"needs_ratings": True})
+    assert told(found) == [("1", "20"), ("1", "10")]
+    assert found.ratings.tolist() == [4.0, 5.0]
+    assert any("taken as user, item, time, rating" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("text", ["a x \na y\n", "a  x\na   y\n", " a x\na y  \r\n"])
+def test_spaces_that_stand_several_times_or_at_an_end_part_nothing_more(log, text):
+    assert told(log(text, "log.txt")) == [("a", "x"), ("a", "y")]
 
 
 @pytest.mark.parametrize(("name", "first"), [("playtime", "30"), ("InvoiceDate", "12/1/2010 8:26")])

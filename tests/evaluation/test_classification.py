@@ -36,6 +36,16 @@ def test_the_numbers_without_seen_rows_are_over_the_others():
     assert found["without_seen"]["test"]["accuracy"]["n"] == 2
 
 
+def test_each_row_says_whether_it_was_seen_in_training():
+    table = classification.predictions(scores(seen=np.array([1, 2]), near_seen=np.array([2])))
+    assert table["seen_in_training"].to_list() == ["", "exactly", "nearly", ""]
+    assert set(classification.predictions(scores())["seen_in_training"]) == {""}
+
+
+def test_where_nearly_the_same_rows_were_not_looked_for_that_is_said():
+    assert "2 exactly; nearly the same were not looked for" in sections(scores(seen=np.array([1, 2])))[0].text
+
+
 def test_seen_rows_are_counted_and_named():
     first = sections(scores(seen=np.array([1, 2]), near_seen=np.array([2])))[0]
     assert first.title == "Rows seen in training"

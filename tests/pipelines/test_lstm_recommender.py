@@ -262,6 +262,8 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, refuse_other
         {"like_from": 3.0},
         {"user_embedding": True, "model": "pointwise"},
         {"rating_range": (5.0, 1.0)},
+        {"batch_size": 7},
+        {"test_fraction": 0.3},
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_its_flag(config, changes):

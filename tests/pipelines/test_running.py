@@ -1,10 +1,13 @@
 """What every pipeline's run does, whatever it trains."""
 
+import numpy as np
 import pytest
 
-from kerasuite import cli, devices
+from kerasuite import cli, devices, run_directory
+from kerasuite.contracts import Examples
 from kerasuite.errors import InputError
 from kerasuite.models import backbones
+from kerasuite.pipelines import _running
 
 
 @pytest.mark.parametrize("name", ["mnist_cnn", "resnet_transfer", "bert_text", "lstm_recommender"])
@@ -19,6 +22,25 @@ def test_the_devices_are_set_up_before_anything_else_touches_tensorflow(name, ru
         monkeypatch.setattr(place, what, lambda *given, **more: pytest.fail("Something came before the devices."))
     with pytest.raises(InputError, match="asked for cpu:2"):
         module.run(module.Config(**module.SAMPLE, devices="cpu:2"), run_dir)
+
+
+@pytest.mark.parametrize("name", ["mnist_cnn", "resnet_transfer"])
+def test_images_with_a_number_for_each_class_are_refused_before_training(name, run_dir):
+    module = cli.pipeline(name)
+    hot = Examples({"image": np.zeros((4, 8, 8, 1), np.uint8)}, np.eye(2, dtype=np.uint8)[[0, 1, 0, 1]])
+    with pytest.raises(InputError, match=r"shape \(4, 2\).*labels.argmax\(1\)"):
+        module.train(module.Config(**module.SAMPLE), hot, hot, run_dir)
+
+
+def test_a_run_that_goes_on_on_another_machine_says_so(run_dir, two_devices, capsys):
+    here = devices.describe(two_devices)
+    _running._warn_of_another_machine(run_dir, here)
+    run_directory.remember(run_dir, "machine", lambda: here)
+    _running._warn_of_another_machine(run_dir, here)
+    assert capsys.readouterr().err == ""
+    _running._warn_of_another_machine(run_dir, here | {"cores": 64, "python": "3.99"})
+    said = capsys.readouterr().err
+    assert said.startswith(f"Warning: this run was begun on another machine (cores was {here['cores']}, is 64), which")
 
 
 def test_every_pipeline_is_tried():
