@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -169,9 +169,3 @@ def beyond_accuracy(lists: np.ndarray, counts: np.ndarray, cut: int = 10) -> dic
         "popularity": float(counts[shown].mean()),
         "gini": float((weights * often).sum() / (len(often) * max(often.sum(), 1))),
     }
-
-
-def blocks(n: int, most: int) -> Iterator[np.ndarray]:
-    """Row numbers, so many at a time: scores of all users and items at once would not fit."""
-    for start in range(0, n, most):
-        yield np.arange(start, min(start + most, n))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from kerasuite.columns import Ragged
-from kerasuite.evaluation.ranking import best, blocks, without
+from kerasuite.evaluation.ranking import best, without
 
 # EASE takes the inverse of a matrix of items by items: at 8,000 items 0.5 GB, and some ten seconds.
 MOST_ITEMS_OF_EASE = 8000
@@ -136,7 +136,7 @@ def ease(past: Past) -> Lists:
 
     def lists(histories: Ragged, k: int) -> np.ndarray:
         found = np.empty((len(histories), k), np.int32)
-        for rows in blocks(len(histories), max(_BLOCK_CELLS // past.num_items, 1)):
+        for rows in _blocks(np.full(len(histories), past.num_items)):
             some = histories[rows]
             scores = _rows_of(some, past.num_items) @ weights
             found[rows] = best(scores if past.repeats else without(scores, some), k)
