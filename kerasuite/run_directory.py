@@ -37,7 +37,7 @@ METRICS = "metrics.json"
 SEEDS = "seeds.json"
 WORKERS = "workers"
 # What is written beside these until it is whole.
-PROBE, PARTIAL = ".probe", ".partial."
+_PROBE, _PARTIAL = ".probe", ".partial."
 
 
 def create(output: str | None, parent: Path) -> Path:
@@ -53,7 +53,7 @@ def create(output: str | None, parent: Path) -> Path:
             path.mkdir(parents=True, exist_ok=True)
         else:
             path = claimed(parent)
-        probe = path / PROBE
+        probe = path / _PROBE
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
@@ -78,7 +78,7 @@ def refuse_used(path: Path) -> None:
 
 
 def _is_left_over(name: str) -> bool:
-    return name == PROBE or name.startswith(PARTIAL) or (name[0] == "." and name.endswith(".partial"))
+    return name == _PROBE or name.startswith(_PARTIAL) or (name[0] == "." and name.endswith(".partial"))
 
 
 def claimed(parent: Path) -> Path:
@@ -175,7 +175,7 @@ def write(path: Path, data: bytes | str) -> None:
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[Path]:
     """A temporary path for a library that writes a file or a folder by itself; renamed to `path` at the end."""
-    temporary = path.with_name(f"{PARTIAL}{path.name}")  # keeps the suffix, by which libraries tell formats apart
+    temporary = path.with_name(f"{_PARTIAL}{path.name}")  # keeps the suffix, by which libraries tell formats apart
     remove(temporary)
     with _disk_faults(path):
         try:

@@ -72,6 +72,7 @@ def launched(tmp_path_factory, write_npz):
     return folder, said
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_stops_all_with_a_checkpoint(launched):
     folder, said = launched
     _, errors, status = said["stopped"]
@@ -81,6 +82,7 @@ def test_a_worker_that_is_told_to_stop_stops_all_with_a_checkpoint(launched):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_all_begin_again(launched):
     folder, said = launched
     output, errors, status = said["resumed"]
@@ -91,6 +93,7 @@ def test_a_worker_that_dies_is_named_and_all_begin_again(launched):
     assert "Worker 0 was killed by SIGKILL." in (folder / "stopped" / "workers" / "launch.log").read_text()
 
 
+@pytest.mark.slow
 def test_stops_and_kills_leave_no_trace_in_the_weights(launched):
     folder, said = launched
     assert said["whole"][2] == 0, said["whole"][1]
@@ -101,6 +104,7 @@ def test_stops_and_kills_leave_no_trace_in_the_weights(launched):
     assert (folder / "stopped" / "history.csv").read_bytes() == (folder / "whole" / "history.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_workers_come_to_what_one_process_comes_to(launched, call):
     folder, _ = launched
     run = ["run", "mnist_cnn", "--data", folder / "data.npz", *SETTINGS]
@@ -110,6 +114,7 @@ def test_two_workers_come_to_what_one_process_comes_to(launched, call):
         np.testing.assert_allclose(together.history[column], alone.history[column], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_worker_keeps_its_log_and_the_first_alone_writes(launched):
     folder, _ = launched
     for rank in (0, 1):
