@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # From a model and the steps that its optimizers take to (optimizer, variables) pairs.
 Groups = Callable[[Any, int], Sequence[tuple[Any, Sequence[Any]]]]
 BATCH_SIZE, ENOUGH_STEPS = 64, 1000
+# What suits Adam goes with 1 / width: Yang et al. (2022), Tensor Programs V, arXiv:2203.03466.
+BASE_RATE, BASE_WIDTH = 2e-4, 384
 
 
 @dataclass(frozen=True)
@@ -167,11 +169,12 @@ class TextTuning:
         from kerasuite.models import encoders
 
         *_, network, head = model.layers
+        peak = self.config.learning_rate or BASE_RATE * BASE_WIDTH / network.output_shape[-1]
         variables = network.trainable_variables
         depths = encoders.depths(variables)
         groups = [self.group(self.config.head_rate, head.trainable_variables, num_updates)]
         for depth in sorted(set(depths), reverse=True):
-            rate = self.config.learning_rate * self.config.layer_decay ** (max(depths) - depth)
+            rate = peak * self.config.layer_decay ** (max(depths) - depth)
             own = [variable for variable, each in zip(variables, depths) if each == depth]
             groups.append(self.group(rate, own, num_updates))
         return groups

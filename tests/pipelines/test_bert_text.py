@@ -22,7 +22,9 @@ from kerasuite.commands import run
 from kerasuite.contracts import Examples
 from kerasuite.data import text
 from kerasuite.errors import InputError
+from kerasuite.models import transfer
 from kerasuite.pipelines import _texts, bert_text
+from kerasuite.pipelines._text_tuning import TextTuning
 
 GOOD, BAD, REST = (
     ("good", "great", "fun"),
@@ -103,6 +105,18 @@ def test_the_report_names_what_was_skipped_and_what_was_cut(finished):
     page = (finished / "report.html").read_text()
     for words in ("reviews.csv[122]: no text", "reviews.csv[123]: no label", "over 12 tokens", "What the words did"):
         assert words in page
+
+
+def test_without_a_rate_a_narrower_encoder_learns_faster(config):
+    base = bert_text.encoder(config, Path())
+    width = base.model.output_shape[-1]
+    model = transfer.joined([base.model], transfer.head(width, 2))
+    peaks = {}
+    for rate in (None, 0.5):
+        tuning = TextTuning(replace(config, learning_rate=rate), base, None, None, None, Path())
+        _, (last_layer, _), *_ = tuning.rate_groups(model, 100)
+        peaks[rate] = last_layer.get_config()["learning_rate"]["config"]["peak"]
+    assert peaks == {None: pytest.approx(2e-4 * 384 / width), 0.5: 0.5}
 
 
 def test_the_words_that_say_the_class_are_learnt(config, tmp_path):
