@@ -218,8 +218,7 @@ def test_an_image_is_held_in_one_part_only():
 def test_the_names_of_the_files_are_those_of_the_run_directory():
     public = {name: value for name, value in vars(run_directory).items() if name.isupper() and name[0] != "_"}
     constants = {value for value in public.values() if isinstance(value, str)}
-    # Those of a run that is not over, of what was skipped, of several seeds, of an encoder of texts without weights of its
-    # own, and of `launch`.
+    # Those of a run under way, of what was skipped, of several seeds, of encoders from random weights, of `launch`.
     others = {"checkpoints", "confusion_matrix", "skipped.csv", "seeds.json", "vocabulary.txt", "workers"}
     assert constants - FILES == others
 
