@@ -64,10 +64,10 @@ def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
 def _warn_of_another_machine(run_dir: Path, now: Mapping[str, Any]) -> None:
     """Say it where a run goes on with other arithmetic than it began with."""
     before = run_directory.remembered(run_dir, "machine") or now
-    changed = [
-        f"{name} was {before[name]!r}, is {now[name]!r}" for name in _ROUNDED_BY if before.get(name) != now[name]
-    ]
-    if changed:
+    known = [name for name in _ROUNDED_BY if name in before]
+    changed = [f"{name} was {before[name]!r}, is {now[name]!r}" for name in known if before[name] != now[name]]
+    # Of several workers it is the first's machine that is remembered.
+    if changed and workers.place().rank == 0:
         print(
             f"Warning: this run was begun on another machine ({'; '.join(changed)}), which may round otherwise: its "
             "weights will be as good, but not the very same as without the interruption.",

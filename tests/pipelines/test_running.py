@@ -43,5 +43,12 @@ def test_a_run_that_goes_on_on_another_machine_says_so(run_dir, two_devices, cap
     assert said.startswith(f"Warning: this run was begun on another machine (cores was {here['cores']}, is 64), which")
 
 
+def test_what_an_older_run_did_not_remember_of_its_machine_is_no_change(run_dir, two_devices, capsys):
+    here = devices.describe(two_devices)
+    run_directory.remember(run_dir, "machine", lambda: {name: here[name] for name in ("processor", "cores")})
+    _running._warn_of_another_machine(run_dir, here)
+    assert capsys.readouterr().err == ""
+
+
 def test_every_pipeline_is_tried():
     assert set(cli.pipelines()) == {"mnist_cnn", "resnet_transfer", "bert_text", "lstm_recommender"}
