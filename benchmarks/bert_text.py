@@ -35,11 +35,11 @@ def config_of(data: str, **settings) -> bert_text.Config:
 
 def whole_run(data: str, settings: str) -> dict:
     """metrics.json of one run of the pipeline, and its peak of memory."""
-    from kerasuite import run_directory
+    from kerasuite import run_directory, whole_files
 
     places = {"data": (f"{data}/train.tsv",), "test_data": (f"{data}/dev.tsv",)}
     with finished("bert_text", **places, validation_fraction=0.05, **json.loads(settings)) as run_dir:
-        return run_directory.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
+        return whole_files.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
 
 
 def quality(data: str) -> None:

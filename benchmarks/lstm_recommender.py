@@ -44,10 +44,10 @@ MOVIELENS = {
 
 def whole_run(data: str, settings: str) -> dict:
     """metrics.json of one run of the pipeline, and its peak of memory."""
-    from kerasuite import run_directory
+    from kerasuite import run_directory, whole_files
 
     with finished("lstm_recommender", data=(data,), **json.loads(settings)) as run_dir:
-        return run_directory.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
+        return whole_files.read_json(run_dir / run_directory.METRICS) | {"gb": own_peak()}
 
 
 def told(estimate: dict) -> str:

@@ -31,11 +31,11 @@ PROBE = "logistic_regression_on_features"
 
 def whole_run(data: str, cache: str, seed: str, settings: str) -> dict:
     """metrics.json of one run of the pipeline, and for each test row whether it is right."""
-    from kerasuite import run_directory
+    from kerasuite import run_directory, whole_files
 
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(settings).items()}
     with finished("resnet_transfer", data=data, cache=cache, seed=int(seed), **FRACTIONS, **chosen) as run_dir:
-        metrics = run_directory.read_json(run_dir / run_directory.METRICS)
+        metrics = whole_files.read_json(run_dir / run_directory.METRICS)
         table = (run_dir / run_directory.PREDICTIONS).read_text().splitlines()[1:]
     return metrics | {"right": [cells[1] == cells[2] for cells in (line.split(",") for line in table)]}
 

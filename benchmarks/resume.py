@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from parts import apart, header, main, row
 
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 
 SETTINGS = "--data digits --model cnn --batch-norm --dropout 0.3 --rotation 10 --shift 0.1 --batch-size 64 --epochs 8"
 SETTINGS += " --patience 3 --precision float32 --checkpoint-seconds 0.2"
@@ -103,7 +103,7 @@ def differences(run_dir: Path, whole: Path) -> list[str]:
     weights = [keras.models.load_model(each / run_directory.MODEL).get_weights() for each in (run_dir, whole)]
     found = [] if all(map(np.array_equal, *weights)) else ["weights"]
     found += [name for name in FILES if (run_dir / name).read_bytes() != (whole / name).read_bytes()]
-    metrics = [run_directory.read_json(each / run_directory.METRICS) for each in (run_dir, whole)]
+    metrics = [whole_files.read_json(each / run_directory.METRICS) for each in (run_dir, whole)]
     alike = all(metrics[0][name] == metrics[1][name] for name in ("examples", "test", "baselines", "verdict"))
     return found if alike else [*found, "metrics"]
 
@@ -148,7 +148,7 @@ def timed(data: str, model: str, epochs: str) -> dict:
     checkpoint.save = timed_save
     settings = {"data": data, "model": model, "epochs": int(epochs)}
     with finished("mnist_cnn", **settings) as run_dir:
-        train = run_directory.read_json(run_dir / run_directory.METRICS)["seconds"]["train"]
+        train = whole_files.read_json(run_dir / run_directory.METRICS)["seconds"]["train"]
     return {"train": train, "number": len(spent), "seconds": sum(spent)}
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasuite import workers
+from kerasuite import cluster, workers
 from kerasuite.errors import InputError
 
 # Which GPUs a process sees.
@@ -72,7 +72,7 @@ def strategy(devices: str, all_reduce: str = "auto") -> tf.distribute.Strategy:
     """
     import tensorflow as tf
 
-    is_alone = workers.place().count == 1
+    is_alone = cluster.place().count == 1
     kind, numbers = _parsed(devices)
     if kind == "gpu":
         gpus = tf.config.list_physical_devices("GPU")
@@ -105,7 +105,7 @@ def _refuse_all_reduce(all_reduce: str, kind: str, numbers: Sequence[int], is_al
     if not fits[all_reduce]:
         raise InputError(
             f"--all-reduce {all_reduce} is not for {max(len(numbers), 1)} {kind.upper()} in each of "
-            f"{workers.place().count} processes: nccl is of GPUs, hierarchical of several devices in one process, ring "
+            f"{cluster.place().count} processes: nccl is of GPUs, hierarchical of several devices in one process, ring "
             "of several processes. auto leaves it to tf.distribute."
         )
 
@@ -122,7 +122,7 @@ def local(devices: str = "auto") -> list[str]:
     import tensorflow as tf
 
     kind, numbers = _parsed(devices)
-    if kind == "auto" or (kind == "gpu" and workers.place().count > 1):
+    if kind == "auto" or (kind == "gpu" and cluster.place().count > 1):
         # Of several workers each sees the GPUs alone that it was told to use.
         kind, numbers = "gpu", range(len(tf.config.list_logical_devices("GPU")))
     return [f"{kind.upper()}:{k}" for k in numbers]

@@ -1,23 +1,20 @@
-"""Names of the files of a run, and writing that leaves whole files or none. Does not import TensorFlow."""
+"""The directory of a run: the names of its files, whose it is, and what it remembers. Does not import TensorFlow."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import fcntl
-import hashlib
 import itertools
 import json
-import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kerasuite import workers
-from kerasuite.errors import EnvironmentFault, InputError, InUse
+from kerasuite.errors import InputError, InUse
+from kerasuite.whole_files import is_left_over, read_json, write_json
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -36,8 +33,7 @@ REPORT = "report.html"
 METRICS = "metrics.json"
 SEEDS = "seeds.json"
 WORKERS = "workers"
-# What is written beside these until it is whole.
-_PROBE, _PARTIAL = ".probe", ".partial."
+_PROBE = ".probe"
 
 
 def create(output: str | None, parent: Path) -> Path:
@@ -69,16 +65,12 @@ def refuse_used(path: Path) -> None:
     Raises:
         InputError: there is.
     """
-    if path.is_dir() and not all(each.name == WORKERS or _is_left_over(each.name) for each in path.iterdir()):
+    if path.is_dir() and not all(each.name in (WORKERS, _PROBE) or is_left_over(each.name) for each in path.iterdir()):
         how = "it holds a finished run" if is_finished(path) else "it is not empty"
         raise InputError(
             f"--output {path}: {how}. Pass a directory that does not exist yet, "
             f"or continue an interrupted run by: kerasuite resume {path}"
         )
-
-
-def _is_left_over(name: str) -> bool:
-    return name == _PROBE or name.startswith(_PARTIAL) or (name[0] == "." and name.endswith(".partial"))
 
 
 def claimed(parent: Path) -> Path:
@@ -133,100 +125,6 @@ def locked(run_dir: Path, file_name: str = CONFIG) -> Iterator[None]:
         except OSError as error:
             print(f"Warning: {run_dir} cannot be locked ({error.strerror}); start nothing else in it.", file=sys.stderr)
         yield
-
-
-@contextlib.contextmanager
-def _disk_faults(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        # TensorFlow and HDF5 have errors of their own for it.
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
-            free = shutil.disk_usage(path.parent).free // 2**20
-            raise EnvironmentFault(
-                f"The disk is full: {path} could not be written ({free} MB are free). Make room, then: "
-                "kerasuite resume RUN_DIR goes on from the last checkpoint."
-            ) from error
-        raise
-
-
-def write(path: Path, data: bytes | str) -> None:
-    """Write a file under a temporary name, then rename it: a reader sees all of it or none.
-
-    Raises:
-        EnvironmentFault: the disk is full.
-    """
-    # Of its own, since several processes may write the same.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with _disk_faults(path):
-        try:
-            with open(temporary, "wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        # The rename itself lives in the folder: without this a power cut may undo it.
-        _sync(path.parent)
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """A temporary path for a library that writes a file or a folder by itself; renamed to `path` at the end."""
-    temporary = path.with_name(f"{_PARTIAL}{path.name}")  # keeps the suffix, by which libraries tell formats apart
-    remove(temporary)
-    with _disk_faults(path):
-        try:
-            yield temporary
-        except BaseException:
-            remove(temporary)
-            raise
-        # Of a folder all that is in it. metrics.json says that a run is done: what it speaks of must be on the disk.
-        for each in (temporary, *temporary.rglob("*")):
-            _sync(each)
-        remove(path)
-        os.replace(temporary, path)
-        _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    """Have a file, or the names in a folder, on the disk before anything else is done."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def remove(path: Path) -> None:
-    """Delete a file, a link or a folder with all that is in it, where it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all."""
-    write(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        InputError: it is absent or damaged; names the file.
-    """
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} is absent: {path.parent} is not a run directory, or one that never started."
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}.") from None
 
 
 def remember(run_dir: Path, name: str, make: Callable[[], Any]) -> Any:
@@ -287,18 +185,3 @@ def require_same_settings(run_dir: Path, settings: Mapping[str, Any]) -> None:
             f"The run in {run_dir} was started otherwise: {'; '.join(unlike)}. Going on would not be the same run: put "
             "that back as it was, or start a new run."
         )
-
-
-_DIGEST = hashlib.sha256().digest_size
-
-
-def write_checked(path: Path, data: bytes) -> None:
-    """Write bytes behind their SHA-256, so that damage is noticed when they are read."""
-    write(path, hashlib.sha256(data).digest() + data)
-
-
-def read_checked(path: Path) -> bytes | None:
-    """The bytes that `write_checked` wrote, or None where the file is damaged."""
-    content = path.read_bytes()
-    digest, data = content[:_DIGEST], content[_DIGEST:]
-    return data if hashlib.sha256(data).digest() == digest else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from kerasuite import config, devices, run_directory
+from kerasuite import config, devices, run_directory, whole_files
 from kerasuite.contracts import Examples, Skipped, Splits, named, skipped_warning
 from kerasuite.pipelines._answers import Answered, Answers, Asked
 from kerasuite.pipelines._running import say, write_skipped
@@ -94,12 +94,12 @@ def finish(
 
     began = time.monotonic()
     test, names = splits.test, splits.train.class_names
-    with run_directory.writing(run_dir / run_directory.MODEL) as path:
+    with whole_files.writing(run_dir / run_directory.MODEL) as path:
         fitted.model.save(path)
     signature = task.rows.signature or export.of_strings(task.rows.plural)
     servable = run_dir / run_directory.SERVABLE
     export.export(servable, fitted.model, task.prepare, names, signature=signature, multi_label=test.is_multi_label)
-    with run_directory.writing(run_dir / run_directory.SEEN) as path:
+    with whole_files.writing(run_dir / run_directory.SEEN) as path:
         np.savez(path, **duplicates.remembered(splits.train, splits.validation))
     used = devices.local(task.config.devices)
     scores = score(task, run_dir, test, fit_baselines(task, splits, run_dir), used)
@@ -141,7 +141,7 @@ def fit_baselines(task: Task, splits: Splits, run_dir: Path) -> str:
     fitted = baselines.fit_all(
         task.features(train), train.labels, len(train.class_names), validation=known if task.choose_penalty else None
     )
-    with run_directory.writing(run_dir / run_directory.BASELINES) as path:
+    with whole_files.writing(run_dir / run_directory.BASELINES) as path:
         baselines.save(path, fitted)
     return baselines.best(fitted, *known)
 
@@ -214,7 +214,7 @@ def evaluate(task: Task, run_dir: Path, data: Sequence[str], folder: Path) -> di
     from kerasuite.serving.predictor import Predictor
 
     began = time.monotonic()
-    trained = run_directory.read_json(run_dir / run_directory.METRICS)
+    trained = whole_files.read_json(run_dir / run_directory.METRICS)
     class_names = Predictor(run_dir / run_directory.SERVABLE).class_names
     examples, skipped, notes = task.rows.read(data, class_names)
     if skipped:

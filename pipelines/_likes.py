@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasuite import config, run_directory
+from kerasuite import config, run_directory, whole_files
 from kerasuite.contracts import Examples, Skipped, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _next_item, _ranking
@@ -131,7 +131,7 @@ def predict(asked: Asked) -> Answers:
 def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, dict[str, Any]]], list[Skipped]]]:
     log = _next_item.read_to_predict(asked, may_ask=True)
     ratings = np.full(len(log), np.nan) if log.ratings is None else log.ratings
-    least = run_directory.read_json(asked.run_dir / run_directory.ENVIRONMENT)[LIKE_FROM]
+    least = whole_files.read_json(asked.run_dir / run_directory.ENVIRONMENT)[LIKE_FROM]
     questions = np.flatnonzero(np.isnan(ratings))
     if not len(questions):
         raise InputError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasuite import config, devices, run_directory
+from kerasuite import config, devices, run_directory, whole_files
 from kerasuite.config import command
 from kerasuite.contracts import Examples, Splits
 from kerasuite.errors import InputError
@@ -68,7 +68,7 @@ def finish(
 
     began = time.monotonic()
     scorer = next_item.scorer(fitted.model)
-    with run_directory.writing(run_dir / run_directory.MODEL) as path:
+    with whole_files.writing(run_dir / run_directory.MODEL) as path:
         scorer.save(path)
     prepare = preparation(config, splits.train)
     counts = np.bincount(histories.sequences(splits.train).values, minlength=len(splits.train.class_names))
@@ -242,8 +242,8 @@ def write(
     from kerasuite.evaluation import ranking_report, results
 
     confusion = ranking_report.group_confusion(rankings)
-    run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
-    run_directory.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
+    whole_files.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", confusion.frame().write_csv())
+    whole_files.write(folder / run_directory.PREDICTIONS, ranking_report.predictions(rankings).write_csv())
     metrics = dict(facts) | ranking_report.numbers(rankings)
     sections = ranking_report.sections(rankings, metrics, confusion, history, near)
     given = SERVING_INPUT + (SERVING_USERS if page["settings"]["user_embedding"] else "")

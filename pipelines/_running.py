@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasuite import config, devices, run_directory, workers
+from kerasuite import cluster, config, devices, run_directory, whole_files, workers
 from kerasuite.contracts import Skipped, Splits
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
 
     rows = [(str(each.id), each.reason) for each in skipped]
     table = polars.DataFrame(rows, schema={"input": polars.String, "reason": polars.String}, orient="row")
-    run_directory.write(folder / run_directory.SKIPPED, table.write_csv())
+    whole_files.write(folder / run_directory.SKIPPED, table.write_csv())
 
 
 def _warn_of_another_machine(run_dir: Path, now: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ def _warn_of_another_machine(run_dir: Path, now: Mapping[str, Any]) -> None:
     known = [name for name in _ROUNDED_BY if name in before]
     changed = [f"{name} was {before[name]!r}, is {now[name]!r}" for name in known if before[name] != now[name]]
     # Of several workers it is the first's machine that is remembered.
-    if changed and workers.place().rank == 0:
+    if changed and cluster.place().rank == 0:
         print(
             f"Warning: this run was begun on another machine ({'; '.join(changed)}), which may round otherwise: its "
             "weights will be as good, but not the very same as without the interruption.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerasuite import run_directory
+from kerasuite import whole_files
 from kerasuite.contracts import Examples, Skipped
 from kerasuite.pipelines import _classification
 from kerasuite.pipelines._answers import Answers, Asked
@@ -78,7 +78,7 @@ def vocabulary(path: Path, size: int, train: Examples | None) -> list[str]:
     from kerasuite.data import text
 
     if not path.is_file():
-        run_directory.write(path, "".join(f"{piece}\n" for piece in text.learnt_pieces(train, size)))
+        whole_files.write(path, "".join(f"{piece}\n" for piece in text.learnt_pieces(train, size)))
     # Not splitlines(): a piece may be a character that ends a line elsewhere.
     return path.read_text("utf-8").split("\n")[:-1]
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from kerasuite import config, devices, progress, run_directory
+from kerasuite import config, devices, progress, run_directory, whole_files
 from kerasuite.contracts import Examples, Plan, Splits
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification, _images, _running
@@ -222,7 +222,7 @@ def evaluate(config: Config, run_dir: Path, data: Sequence[str], folder: Path) -
     """The report of a finished run on other labelled data."""
     from kerasuite.data import images
 
-    made = run_directory.read_json(run_dir / run_directory.ENVIRONMENT)["preparation"]
+    made = whole_files.read_json(run_dir / run_directory.ENVIRONMENT)["preparation"]
     prepare = images.ImagePreparation(tuple(made["image_size"]), made["channels"])
     return _classification.evaluate(task(config, prepare), run_dir, data, folder)
 

@@ -11,6 +11,7 @@ PACKAGE = Path(kerasuite.__file__).parent
 ROOT = PACKAGE.parent
 ROOMS = ("data", "models", "training", "evaluation", "serving")
 GROUND = (
+    "cluster",
     "columns",
     "contracts",
     "config",
@@ -22,6 +23,7 @@ GROUND = (
     "ranges",
     "run_directory",
     "scripts",
+    "whole_files",
     "workers",
 )
 # Each place may import the places to its right.

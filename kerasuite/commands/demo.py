@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from kerasuite import cli, run_directory
+from kerasuite import cli, run_directory, whole_files
 from kerasuite.commands import run
 
 
@@ -33,7 +33,7 @@ def print_table(run_dirs: list[Path]) -> None:
     for column in ("pipeline", "test rows", "result and 95 % interval", "best baseline", "verdict", "seconds"):
         table.add_column(column)
     for run_dir in run_dirs:
-        metrics = run_directory.read_json(run_dir / run_directory.METRICS)
+        metrics = whole_files.read_json(run_dir / run_directory.METRICS)
         headline, best = metrics["headline"], metrics["best_baseline"]
         model, baseline = metrics["test"][headline], metrics["baselines"][best][headline]
         table.add_row(

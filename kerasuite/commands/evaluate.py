@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 
-from kerasuite import cli, config, devices, run_directory
+from kerasuite import cli, config, devices, run_directory, whole_files
 from kerasuite.commands import run
 from kerasuite.errors import InputError
 
@@ -30,7 +30,7 @@ def main(args: list[str]) -> int:
     parser.add_argument("--output", help="directory to make; RUN_DIR/evaluations/DATE_TIME if not given")
     given = parser.parse_args(args)
     run_dir = run_directory.open_finished(given.run_dir)
-    record = run_directory.read_json(run_dir / run_directory.CONFIG)
+    record = whole_files.read_json(run_dir / run_directory.CONFIG)
     module = cli.pipeline(record["pipeline"])
     settings = config.from_dict(module.Config, record["settings"], str(run_dir / run_directory.CONFIG))
     if named := {name: value for name in _COLUMNS if (value := getattr(given, name)) is not None}:

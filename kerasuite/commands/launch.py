@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasuite import cli, config, devices, run_directory, workers
+from kerasuite import cli, config, devices, run_directory, whole_files, workers
 from kerasuite.commands import sweep
 from kerasuite.errors import EnvironmentFault, InputError
 
@@ -75,7 +75,7 @@ def _checked(command: Sequence[str]) -> tuple[Path, list[str]]:
         run_dir = Path(command[1])
         if (run_dir / sweep.SWEEP).is_file():
             raise InputError(f"{run_dir} is a sweep, which has workers of its own: kerasuite resume {run_dir}")
-        run_directory.read_json(run_dir / run_directory.CONFIG)
+        whole_files.read_json(run_dir / run_directory.CONFIG)
         return run_dir, [*command]
     if len(command) < 2 or command[0] != "run":
         received = shlex.join(command) or "nothing"
@@ -141,7 +141,7 @@ class Crew:
 
     def __init__(self, folder: Path, command: Sequence[str], number: int):
         gpus = devices.visible_gpus(number)
-        cluster = {"worker": [f"localhost:{port}" for port in free_ports(number)]}
+        hosts = {"worker": [f"localhost:{port}" for port in free_ports(number)]}
         self._open = contextlib.ExitStack()
         self.progress = self._open.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115
         self.processes, self.logs = [], []
@@ -150,8 +150,8 @@ class Crew:
             log = self._open.enter_context(path.open("ab"))
             self.logs.append(self._open.enter_context(path.open("rb")))
             self.logs[rank].seek(0, os.SEEK_END)
-            place = {"cluster": cluster, "task": {"type": "worker", "index": rank}}
-            own = {workers.TF_CONFIG: json.dumps(place), workers.PROGRESS: self.progress.name, "PYTHONUNBUFFERED": "1"}
+            place = {"cluster": hosts, "task": {"type": "worker", "index": rank}}
+            own = {cluster.TF_CONFIG: json.dumps(place), workers.PROGRESS: self.progress.name, "PYTHONUNBUFFERED": "1"}
             own |= {devices.VISIBLE: ",".join(gpus[rank::number])} if gpus else {}
             process = subprocess.Popen(
                 [*PROGRAM, *command],

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 from kerasuite.commands.sweeps import attempt, course, trials
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ class Run:
     @cached_property
     def config(self) -> dict[str, Any]:
         """`pipeline`, `command` and `settings`."""
-        return run_directory.read_json(self.path / run_directory.CONFIG)
+        return whole_files.read_json(self.path / run_directory.CONFIG)
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
         """The numbers, as metrics.json has them."""
-        return run_directory.read_json(self.path / run_directory.METRICS)
+        return whole_files.read_json(self.path / run_directory.METRICS)
 
     @cached_property
     def model(self) -> keras.Model:
@@ -80,7 +80,7 @@ class Sweep:
     @cached_property
     def best(self) -> dict[str, Any]:
         """The settings that won, and the values by which they did."""
-        return run_directory.read_json(self.path / course.BEST)
+        return whole_files.read_json(self.path / course.BEST)
 
     @cached_property
     def run(self) -> Run:
@@ -100,7 +100,7 @@ class Sweep:
         from kerasuite.evaluation.sweep_display import SweepDisplay
 
         names = attempt.in_order(self.path.glob(f"{attempt.TRIALS}/*/{attempt.RESULT}"))
-        read = [run_directory.read_json(name) for name in names]
+        read = [whole_files.read_json(name) for name in names]
         best = self.best
         return SweepDisplay.from_trials(read, best["objective"], higher_is_better=best["higher_is_better"])
 

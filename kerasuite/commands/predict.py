@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasuite import cli, progress, run_directory
+from kerasuite import cli, progress, run_directory, whole_files
 from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def main(args: list[str]) -> int:
     answers = _asked(run_dir, given)
     skipped: list = []
     if output:
-        with run_directory.writing(output) as path, open(path, "w", encoding="utf-8", newline="") as file:
+        with whole_files.writing(output) as path, open(path, "w", encoding="utf-8", newline="") as file:
             predicted = _write(file, answers, skipped)
     else:
         predicted = _write(sys.stdout, answers, skipped)
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 def _asked(run_dir: Path, given: argparse.Namespace) -> Answers:
     from kerasuite.pipelines._answers import Asked
 
-    record = run_directory.read_json(run_dir / run_directory.CONFIG)
+    record = whole_files.read_json(run_dir / run_directory.CONFIG)
     module = cli.pipeline(record["pipeline"])
     asked = Asked(run_dir, record["settings"], given.inputs, given.text, given.history, given.column, given.precision)
     return module.predict(asked)

@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from kerasuite import cli, config, run_directory, workers
+from kerasuite import cli, cluster, config, run_directory, whole_files
 from kerasuite.commands import run, sweep
 from kerasuite.errors import InputError
 
@@ -24,7 +24,7 @@ def main(args: list[str]) -> int:
             raise InputError(f"resume takes the directory of a sweep alone; received {shlex.join(flags)} too.")
         print(sweep.resume(run_dir))
         return 0
-    record = run_directory.read_json(run_dir / run_directory.CONFIG)
+    record = whole_files.read_json(run_dir / run_directory.CONFIG)
     if not isinstance(record, dict) or not {"pipeline", "settings"} <= set(record):
         raise InputError(f"{run_dir / run_directory.CONFIG} is not the settings of a run.")
     name, module = record["pipeline"], cli.pipeline(record["pipeline"])
@@ -33,7 +33,7 @@ def main(args: list[str]) -> int:
         _refuse_others(settings, config.parse(module.Config, {}, flags, "kerasuite resume", module.__doc__, settings))
     if run_directory.is_finished(run_dir):
         print("This run is finished; nothing to do.")
-    elif workers.place().rank > 0:
+    elif cluster.place().rank > 0:
         run.follow(name, settings, run_dir)
         return 0
     else:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kerasuite import cli, config, devices, run_directory, workers
+from kerasuite import cli, cluster, config, devices, run_directory, whole_files
 from kerasuite.errors import InputError, InUse
 
 
@@ -27,7 +27,7 @@ def main(args: list[str]) -> int:
     settings = config.parse(module.Config, module.SAMPLE, args[1:], f"kerasuite run {name}", module.__doc__)
     # What clusters start again after a stop is the same command.
     begun = _begun_by_workers(name, settings)
-    if workers.place().rank > 0:
+    if cluster.place().rank > 0:
         follow(name, settings, begun)
     elif begun:
         go_on(begun, name, settings)
@@ -40,9 +40,9 @@ def main(args: list[str]) -> int:
 def _begun_by_workers(name: str, settings: config.Settings) -> Path | None:
     """The run directory that --output names, where several workers began this very run in it and did not finish."""
     path = Path(settings.output or "")
-    if workers.place().count == 1 or not (path / run_directory.CONFIG).is_file() or run_directory.is_finished(path):
+    if cluster.place().count == 1 or not (path / run_directory.CONFIG).is_file() or run_directory.is_finished(path):
         return None
-    record = run_directory.read_json(path / run_directory.CONFIG)
+    record = whole_files.read_json(path / run_directory.CONFIG)
     if record != json.loads(json.dumps(_record(name, settings))):
         return None
     print(f"Going on with the run in {path}.", file=sys.stderr)
@@ -91,7 +91,7 @@ def discard(run_dir: Path, *, made_parents: bool) -> None:
     What cannot be deleted (a mount, a link, `.`) stays, empty.
     """
     for each in run_dir.iterdir():
-        run_directory.remove(each)
+        whole_files.remove(each)
     with contextlib.suppress(OSError):
         run_dir.rmdir()
         for parent in (run_dir.parent, run_dir.parent.parent) if made_parents else ():
@@ -111,7 +111,7 @@ def begin(name: str, settings: config.Settings) -> Path:
 
 def write_settings(run_dir: Path, name: str, settings: config.Settings) -> None:
     """Write config.json, the first file of a run."""
-    run_directory.write_json(run_dir / run_directory.CONFIG, _record(name, settings))
+    whole_files.write_json(run_dir / run_directory.CONFIG, _record(name, settings))
 
 
 def _record(name: str, settings: config.Settings) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def go_on(run_dir: Path, name: str, settings: config.Settings, leader: Path | No
         InputError: another process has the run.
     """
     devices.import_tensorflow()
-    with contextlib.nullcontext() if workers.place().rank > 0 else run_directory.locked(run_dir):
+    with contextlib.nullcontext() if cluster.place().rank > 0 else run_directory.locked(run_dir):
         if settings.seeds == 1:
             cli.pipeline(name).run(settings, run_dir)
         else:
@@ -151,10 +151,10 @@ def _each_seed(run_dir: Path, name: str, settings: config.Settings, leader: Path
         child.mkdir(exist_ok=True)
         write_settings(child, name, one)
         go_on(child, name, one)
-    if workers.place().rank > 0:
+    if cluster.place().rank > 0:
         return
     summary = summarise(children)
-    run_directory.write_json(run_dir / run_directory.SEEDS, summary)
+    whole_files.write_json(run_dir / run_directory.SEEDS, summary)
     for metric, numbers in summary["test"].items():
         print(
             f"{metric}: mean {numbers['mean']:.4f}, standard deviation {numbers['sd']:.4f} over {settings.seeds} seeds"
@@ -167,7 +167,7 @@ def summarise(children: list[Path]) -> dict:
     Returns:
         {"pipeline", "runs": names, "test": {metric: {"mean", "median", "sd", "min", "max", "values"}}}
     """
-    runs = [run_directory.read_json(child / run_directory.METRICS) for child in children]
+    runs = [whole_files.read_json(child / run_directory.METRICS) for child in children]
     table = {}
     for metric in runs[0]["test"]:
         values = [run["test"][metric]["value"] for run in runs]

@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 from typing import Any, Literal
 
-from kerasuite import cli, config, run_directory, workers
+from kerasuite import cli, cluster, config, run_directory, whole_files
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import attempt, children, course
 from kerasuite.commands.sweeps import workers as several
@@ -96,7 +96,7 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
         raise InputError("--seeds is of a single run; how often a sweep trains the best again is --fresh-seeds.")
     if settings.minutes is not None:
         raise InputError("The --config has minutes of one training; those of a sweep, --minutes, are for all of it.")
-    workers.work_alone()
+    cluster.work_alone()
     several.refuse_half_an_environment()
     children.prepare()
     searched = Searched(name, settings, search)
@@ -115,10 +115,10 @@ def start(name: str, settings: config.Settings, search: Search) -> Path:
 
 def resume(sweep_dir: Path) -> Path:
     """Go on with a sweep, by its own settings."""
-    workers.work_alone()
+    cluster.work_alone()
     several.end_with_parent()
     children.prepare()
-    record = run_directory.read_json(sweep_dir / SWEEP)
+    record = whole_files.read_json(sweep_dir / SWEEP)
     module = cli.pipeline(record["pipeline"])
     settings = config.from_dict(module.Config, record["settings"], str(sweep_dir / SWEEP))
     search = config.from_dict(Search, record["search"], str(sweep_dir / SWEEP))
@@ -136,7 +136,7 @@ def _go_on(sweep_dir: Path, searched: Searched, record: dict[str, Any]) -> Path:
     try:
         with held:
             if not (several.is_worker() and (sweep_dir / SWEEP).is_file()):
-                run_directory.write_json(sweep_dir / SWEEP, record)
+                whole_files.write_json(sweep_dir / SWEEP, record)
             course.Course(sweep_dir, searched).go_on()
             # Not before there is a report, by which others know that there is nothing to do.
             if course.is_finished(sweep_dir):
@@ -160,14 +160,14 @@ def _unfinished(name: str, settings: config.Settings, record: dict[str, Any]) ->
         path = Path(settings.output)
         if not (path / SWEEP).is_file():
             return None
-        if differing := _differing(run_directory.read_json(path / SWEEP), record):
+        if differing := _differing(whole_files.read_json(path / SWEEP), record):
             raise InputError(
                 f"--output {path} holds a sweep with other settings: {', '.join(differing)}. Pass those of that sweep "
                 "to go on with it, or another --output."
             )
         return path
     for path in sorted((Path("runs") / name / "sweeps").glob(f"*/{SWEEP}"), reverse=True):
-        if not course.is_finished(path.parent) and not _differing(run_directory.read_json(path), record):
+        if not course.is_finished(path.parent) and not _differing(whole_files.read_json(path), record):
             print(f"Going on with {path.parent}.")
             return path.parent
     return None

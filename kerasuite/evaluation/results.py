@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 from kerasuite.evaluation import classification
 from kerasuite.evaluation.classification import Scores
 from kerasuite.evaluation.report import (
@@ -56,8 +56,8 @@ def write(
     rows = shown["mistakes"].index
     drawn = classification.pictures(shown, thumbnails(rows) if thumbnails and len(rows) else None)
     table = shown["confusion_matrix"].frame().write_csv()
-    run_directory.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", table)
-    run_directory.write(folder / run_directory.PREDICTIONS, classification.predictions(scores).write_csv())
+    whole_files.write(folder / f"{run_directory.CONFUSION_MATRIX}.csv", table)
+    whole_files.write(folder / run_directory.PREDICTIONS, classification.predictions(scores).write_csv())
 
     metrics = dict(facts) | classification.numbers(scores)
     mistakes = classification.mistaken_texts(shown["mistakes"], texts(rows)) if texts and len(rows) else None
@@ -102,7 +102,7 @@ def finish(
         unit: what is counted: rows, or users.
     """
     for figure in (figure for section in sections for figure in section.figures if figure.name):
-        run_directory.write(folder / f"{figure.name}.png", figure.png)
+        whole_files.write(folder / f"{figure.name}.png", figure.png)
     environment = folder / run_directory.ENVIRONMENT
     page = render_report(
         title=title,
@@ -111,14 +111,14 @@ def finish(
         warnings=warnings,
         sections=sections,
         config=settings,
-        environment=run_directory.read_json(environment) if environment.is_file() else None,
+        environment=whole_files.read_json(environment) if environment.is_file() else None,
         command=command,
         serving_input=serving_input,
         serving_outputs=serving_outputs,
         run_directory=str(run_dir or folder),
         unit=unit,
     )
-    run_directory.write(folder / run_directory.REPORT, page)
-    run_directory.write_json(folder / run_directory.METRICS, metrics)
+    whole_files.write(folder / run_directory.REPORT, page)
+    whole_files.write_json(folder / run_directory.METRICS, metrics)
     sentences = headline_sentence(metrics, unit), without_seen_sentence(metrics, unit), verdict_sentence(metrics, unit)
     print(*filter(None, sentences))

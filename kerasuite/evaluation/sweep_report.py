@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 from kerasuite.evaluation import drawing, importance, intervals
 from kerasuite.evaluation.report import Figure, Section, Table, render_report
 from kerasuite.evaluation.sweep_display import SweepDisplay
@@ -44,9 +44,7 @@ def write(
         failed_again: trainings with fresh seeds that failed, each with the reason.
     """
     display = SweepDisplay.from_trials(trials, objective, higher_is_better=higher_is_better)
-    metrics = (
-        run_directory.read_json(final / run_directory.METRICS) if (final / run_directory.METRICS).is_file() else {}
-    )
+    metrics = whole_files.read_json(final / run_directory.METRICS) if (final / run_directory.METRICS).is_file() else {}
     environment = final / run_directory.ENVIRONMENT
     chosen = next(trial for trial in trials if trial["name"] == winner)
     page = render_report(
@@ -71,11 +69,11 @@ def write(
             Section("Commands", f"The sweep again:\n\n{command}\n\nIts best run again:\n\n{repeat}"),
         ],
         config={f"sweep.{name}": value for name, value in search.items()} | dict(chosen["values"]),
-        environment=run_directory.read_json(environment) if environment.is_file() else {},
+        environment=whole_files.read_json(environment) if environment.is_file() else {},
         command=repeat,
         run_directory=str(final),
     )
-    run_directory.write(sweep_dir / run_directory.REPORT, page)
+    whole_files.write(sweep_dir / run_directory.REPORT, page)
 
 
 def _summary(display: SweepDisplay, reruns, chosen, tuner: str, num_validation: int, seconds: float) -> str:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasuite import run_directory
+from kerasuite import whole_files
 from kerasuite.errors import EnvironmentFault
 from kerasuite.serving import like_lengths
 
@@ -93,7 +93,7 @@ def export(
     """
     servable = Servable(model, prepare, class_names, signature, multi_label)
     signatures = {"serving_default": servable.serve, "class_names": servable.classes}
-    with run_directory.writing(path) as temporary:
+    with whole_files.writing(path) as temporary:
         tf.saved_model.save(servable, str(temporary), signatures=signatures)
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kerasuite import run_directory
+from kerasuite import whole_files
 from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.serving.replicas import Replicas
 
@@ -130,7 +130,7 @@ def export(path: Path, servable: ServableRecommender) -> None:
     item_ids and titles.
     """
     signatures = {"serving_default": servable.serve, "catalogue": servable.catalogue}
-    with run_directory.writing(path) as temporary:
+    with whole_files.writing(path) as temporary:
         tf.saved_model.save(servable, str(temporary), signatures=signatures)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from kerasuite import run_directory
+from kerasuite import whole_files
 from kerasuite.errors import EnvironmentFault, InputError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def save(folder: Path, step: int, variables: Sequence[Any], state: dict[str, Any
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        run_directory.write_checked(folder / f"step-{step:010d}.ckpt", _packed(variables, state))
+        whole_files.write_checked(folder / f"step-{step:010d}.ckpt", _packed(variables, state))
     except EnvironmentFault as fault:
         print(f"Warning: no checkpoint at step {step}; the last good one is kept. {fault}", file=sys.stderr)
         return False
@@ -93,7 +93,7 @@ def _packed(variables: Sequence[Any], state: dict[str, Any] | None) -> bytes:
 def _newest(folder: Path) -> bytes | None:
     """What the newest sound checkpoint holds."""
     for path in reversed(_files(folder)):
-        content = run_directory.read_checked(path)
+        content = whole_files.read_checked(path)
         if content is not None:
             return content
         print(f"Warning: {path} is damaged; the checkpoint before it is used.", file=sys.stderr)

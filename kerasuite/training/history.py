@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 
 History = list[dict[str, float]]
 
@@ -19,4 +19,4 @@ def write(run_dir: Path, history: History) -> None:
     table = csv.DictWriter(text, ["epoch", *history[0]], lineterminator="\n")
     table.writeheader()
     table.writerows({"epoch": k} | row for k, row in enumerate(history, 1))
-    run_directory.write(run_dir / run_directory.HISTORY, text.getvalue())
+    whole_files.write(run_dir / run_directory.HISTORY, text.getvalue())

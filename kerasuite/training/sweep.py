@@ -17,7 +17,7 @@ from keras_tuner import oracles
 from keras_tuner.engine import base_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from kerasuite import run_directory
+from kerasuite import whole_files
 from kerasuite.training.fit import History
 
 Kind = Literal["random", "bayesian", "hyperband", "grid"]
@@ -55,10 +55,10 @@ class _Durable:
         return super().populate_space(trial_id)
 
     def save(self):
-        run_directory.write(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
+        whole_files.write(Path(self._get_oracle_fname()), json.dumps(self.get_state()))
 
     def _save_trial(self, trial):
-        run_directory.write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
+        whole_files.write(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", json.dumps(trial.get_state()))
 
     def reload(self):
         super().reload()
@@ -199,7 +199,7 @@ class Tuner(base_tuner.BaseTuner):
         """Write the oracle's state; a worker has none."""
         if not self._is_worker():
             self.oracle.save()
-            run_directory.write(Path(self._get_tuner_fname()), "{}")
+            whole_files.write(Path(self._get_tuner_fname()), "{}")
 
     def pre_create_trial(self):
         """Wait a little: a worker that has to wait for others asks again and again."""

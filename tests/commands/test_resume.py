@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 import kerasuite
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 from kerasuite.config import from_dict
 from kerasuite.pipelines import mnist_cnn
 
@@ -207,7 +207,7 @@ def full_disk(tmp_path_factory, data, call, quick):
     folder = tmp_path_factory.mktemp("full")
     own = shutil.copy(data, folder / "own.npz")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_directory, "open", full_at("metrics.json"), raising=False)
+        patch.setattr(whole_files, "open", full_at("metrics.json"), raising=False)
         assert call("run", "mnist_cnn", "--data", own, "--output", folder / "run", *quick) == 1
     return folder / "run", own
 
@@ -221,7 +221,7 @@ def test_a_full_disk_ends_the_run_unfinished_with_its_checkpoints(full_disk):
 
 def test_the_full_disk_is_named_and_how_to_go_on(full_disk, call, tmp_path, monkeypatch, capsys):
     shutil.copytree(full_disk[0], tmp_path / "run")
-    monkeypatch.setattr(run_directory, "open", full_at("baselines.npz"), raising=False)
+    monkeypatch.setattr(whole_files, "open", full_at("baselines.npz"), raising=False)
     monkeypatch.setattr(np, "savez_compressed", lambda file, **arrays: (_ for _ in ()).throw(no_space(file)))
     monkeypatch.setattr(np, "savez", lambda file, **arrays: (_ for _ in ()).throw(no_space(file)))
     assert call("resume", tmp_path / "run") == 1
@@ -242,7 +242,7 @@ def test_a_disk_that_is_full_during_training_does_not_end_it(tmp_path, data, cal
         monkeypatch.undo()
         trained.append(self.step)
 
-    monkeypatch.setattr(run_directory, "open", full_at("history.csv"), raising=False)
+    monkeypatch.setattr(whole_files, "open", full_at("history.csv"), raising=False)
     monkeypatch.setattr(loop.Loop, "train", train)
     assert call("run", "mnist_cnn", "--data", data, "--output", tmp_path / "run", *quick) == 0
     assert "history.csv is not up to date" in capsys.readouterr().err
@@ -253,7 +253,7 @@ def test_a_disk_that_is_full_during_training_does_not_end_it(tmp_path, data, cal
 def test_a_history_that_finds_no_room_in_the_end_ends_the_run_with_its_checkpoints(
     tmp_path, data, call, quick, monkeypatch, capsys
 ):
-    monkeypatch.setattr(run_directory, "open", full_at("history.csv"), raising=False)
+    monkeypatch.setattr(whole_files, "open", full_at("history.csv"), raising=False)
     assert call("run", "mnist_cnn", "--data", data, "--output", tmp_path / "run", *quick) == 1
     assert "The disk is full" in capsys.readouterr().err
     monkeypatch.undo()

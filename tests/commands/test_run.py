@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasuite import run_directory
+from kerasuite import whole_files
 from kerasuite.commands import run
 from kerasuite.errors import InputError, InUse
 from kerasuite.pipelines import mnist_cnn
@@ -212,7 +212,7 @@ def test_the_summary_of_seeds_by_hand(tmp_path):
         child = tmp_path / f"seed_{k}"
         child.mkdir()
         metrics = {"pipeline": "p", "headline": "accuracy", "test": {"accuracy": {"value": value}}}
-        run_directory.write_json(child / "metrics.json", metrics)
+        whole_files.write_json(child / "metrics.json", metrics)
     found = run.summarise(sorted(tmp_path.iterdir()))["test"]["accuracy"]
     assert found == {
         "mean": 0.75,
@@ -229,7 +229,7 @@ def test_a_seed_that_fails_leaves_those_that_are_finished(call, tmp_path, monkey
     def second_fails(config, run_dir):
         if config.seed == 1:
             raise InputError("The loss is no longer a finite number.")
-        run_directory.write_json(run_dir / "metrics.json", {})
+        whole_files.write_json(run_dir / "metrics.json", {})
 
     monkeypatch.setattr(mnist_cnn, "run", second_fails)
     assert call("run", "mnist_cnn", "--data", "digits", "--output", tmp_path / "run", "--seeds", 2) == 2

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import kerasuite
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 from kerasuite.commands.sweeps import attempt
 from kerasuite.data import kept
 
@@ -112,7 +112,7 @@ def test_a_sweep_does_not_go_on_with_other_data(swept, refused, write_npz, tmp_p
     shutil.copytree(swept, folder, ignore=shutil.ignore_patterns("report.html"))
     record = read(folder / "sweep.json")
     record["settings"]["data"] = str(write_npz(tmp_path / "other.npz", seed=5))
-    run_directory.write_json(folder / "sweep.json", record)
+    whole_files.write_json(folder / "sweep.json", record)
     assert "The data are not those with which the sweep" in refused("resume", folder)
 
 

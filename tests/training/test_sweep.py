@@ -67,7 +67,7 @@ def test_a_search_that_is_killed_goes_on_as_if_it_had_not_been(tmp_path, kind):
 @pytest.mark.parametrize("place", range(6))
 def test_files_are_whole_wherever_a_kill_comes(tmp_path, monkeypatch, place):
     whole, _ = searched(tmp_path / "whole", trials=4)
-    writes, write = itertools.count(), sweep.run_directory.write
+    writes, write = itertools.count(), sweep.whole_files.write
 
     def killed_before(path, data):
         if next(writes) == 4 + place:

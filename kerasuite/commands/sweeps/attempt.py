@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from kerasuite import cli, config, run_directory
+from kerasuite import cli, config, run_directory, whole_files
 from kerasuite.commands.sweeps import workers
 from kerasuite.errors import InputError
 
@@ -50,11 +50,11 @@ class Result:
     @classmethod
     def read(cls, path: Path) -> Result:
         """From the file that `write` wrote."""
-        return cls(**run_directory.read_json(path))
+        return cls(**whole_files.read_json(path))
 
     def write(self, folder: Path) -> None:
         """Into result.json of a trial's folder, its last file."""
-        run_directory.write_json(folder / RESULT, dataclasses.asdict(self))
+        whole_files.write_json(folder / RESULT, dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,12 +173,12 @@ def measured_once(sweep_dir: Path, run_dir: Path) -> None:
     known = sweep_dir / "measured.json"
     if not known.is_file():
         for path in sorted(sweep_dir.glob(f"{TRIALS}/*/{RUN}/{run_directory.ENVIRONMENT}")):
-            found = {name: each for name, each in run_directory.read_json(path).items() if name.startswith(PRECISION)}
+            found = {name: each for name, each in whole_files.read_json(path).items() if name.startswith(PRECISION)}
             if found:
-                run_directory.write_json(known, found)
+                whole_files.write_json(known, found)
                 break
     if known.is_file():
-        for name, value in run_directory.read_json(known).items():
+        for name, value in whole_files.read_json(known).items():
             run_directory.remember(run_dir, name, lambda value=value: value)
 
 

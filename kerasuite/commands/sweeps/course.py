@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasuite import config, run_directory
+from kerasuite import config, run_directory, whole_files
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import attempt, children, workers
 from kerasuite.commands.sweeps.attempt import ORACLE, RERUNS, RESULT, TRIALS, Result
@@ -97,7 +97,7 @@ class Course:
     def _store_rows(self) -> None:
         """Read the data once for all trials; the test rows are not kept. A sweep that goes on must find them again."""
         if (self.sweep_dir / DATA).is_file():
-            known = run_directory.read_json(self.sweep_dir / DATA)["fingerprint"]
+            known = whole_files.read_json(self.sweep_dir / DATA)["fingerprint"]
             found = children.call(attempt.fingerprint, self.searched.name, self.settings)
             if found != known:
                 raise InputError(
@@ -108,7 +108,7 @@ class Course:
         data = children.call(attempt.store_rows, self.searched.name, self.settings, self.sweep_dir)
         for sentence in (*data["notes"], *(f"Warning: {sentence}" for sentence in data["warnings"])):
             print(sentence, file=sys.stderr)
-        run_directory.write_json(self.sweep_dir / DATA, data)
+        whole_files.write_json(self.sweep_dir / DATA, data)
 
     def _wait_for_rows(self) -> None:
         begun = time.monotonic()
@@ -226,8 +226,8 @@ class Course:
             "values_of_fresh_seeds": values[winner.name],
             "mean_of_fresh_seeds": means[winner.name],
         }
-        counts = run_directory.read_json(self.sweep_dir / DATA)["counts"]
-        run_directory.write_json(self.sweep_dir / BEST, record)
+        counts = whole_files.read_json(self.sweep_dir / DATA)["counts"]
+        whole_files.write_json(self.sweep_dir / BEST, record)
         settings = dataclasses.replace(settings, output=str(self.sweep_dir / FINAL))
         children.call(_final, self.searched.name, settings, self.sweep_dir)
         self.trials.write_table()
@@ -241,7 +241,7 @@ class Course:
             winner=winner.name,
             num_validation=settings.num_validated(counts["validation"]),
             search=dataclasses.asdict(self.search),
-            command=run_directory.read_json(self.sweep_dir / SWEEP)["command"],
+            command=whole_files.read_json(self.sweep_dir / SWEEP)["command"],
             repeat=config.command(self.searched.name, settings),
             seconds=self.table.seconds,
             final=self.sweep_dir / FINAL,
@@ -257,6 +257,6 @@ def _final(name: str, settings: config.Settings, sweep_dir: Path) -> None:
         return
     if not (run_dir / run_directory.CONFIG).is_file():
         run.begin(name, settings)
-    run_directory.require_same(run_dir, "data", run_directory.read_json(sweep_dir / DATA)["fingerprint"])
+    run_directory.require_same(run_dir, "data", whole_files.read_json(sweep_dir / DATA)["fingerprint"])
     attempt.measured_once(sweep_dir, run_dir)
     run.go_on(run_dir, name, settings)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kerasuite import run_directory
+from kerasuite import run_directory, whole_files
 from kerasuite.commands.sweeps.attempt import (
     RERUNS,
     RESULT,
@@ -37,7 +37,7 @@ class Table:
         self.trials, self.seconds_left, self.shown, self.live = trials, seconds_left, set(), None
         self.objective = trials.searched.objective
         self.clock = trials.sweep_dir / CLOCK
-        self.earlier = run_directory.read_json(self.clock)["seconds"] if self.clock.is_file() else 0.0
+        self.earlier = whole_files.read_json(self.clock)["seconds"] if self.clock.is_file() else 0.0
         self.begun = self.last = time.monotonic()
 
     @property
@@ -67,7 +67,7 @@ class Table:
         fresh = [(folder, each) for folder, each in self._results() if (folder, each.name) not in self.shown]
         self.shown |= {(folder, each.name) for folder, each in fresh}
         try:
-            run_directory.write_json(self.clock, {"seconds": self.seconds})
+            whole_files.write_json(self.clock, {"seconds": self.seconds})
             if fresh:
                 self.trials.write_table()
         except (EnvironmentFault, OSError) as fault:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasuite import config, run_directory
+from kerasuite import config, run_directory, whole_files
 from kerasuite.commands import run
 from kerasuite.commands.sweeps import attempt, children
 from kerasuite.commands.sweeps.attempt import LOG, ORACLE, RERUNS, RESULT, RUN, TRIALS, Job, Result
@@ -137,7 +137,7 @@ class Trials:
     def settings_of(self, trial: Result) -> config.Settings:
         """The settings that a trial was trained with."""
         path = self.sweep_dir / trial.run / run_directory.CONFIG
-        return config.from_dict(type(self.searched.settings), run_directory.read_json(path)["settings"], str(path))
+        return config.from_dict(type(self.searched.settings), whole_files.read_json(path)["settings"], str(path))
 
     def ranked(self) -> list[Result]:
         """The trials that may win, the best first: those that were trained to their end, and where hyperband got none
@@ -200,7 +200,7 @@ class Trials:
         for kind, each in rows:
             values = [each.values.get(name, "") for name in names]
             table.writerow([kind, each.name, *values, *(getattr(each, name) for name in told)])
-        run_directory.write(self.sweep_dir / TABLE, text.getvalue())
+        whole_files.write(self.sweep_dir / TABLE, text.getvalue())
 
 
 def _values(hp: keras_tuner.HyperParameters) -> dict[str, Any]:
