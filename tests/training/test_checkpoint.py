@@ -1,12 +1,13 @@
 import errno
 import json
+import os
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasuite import run_directory, workers
+from kerasuite import workers
 from kerasuite.errors import InputError
 from kerasuite.training import checkpoint
 
@@ -70,7 +71,7 @@ def test_a_full_disk_keeps_the_last_good_checkpoint_and_training_goes_on(tmp_pat
 
     assert checkpoint.save(tmp_path, 1, [], {"step": 1})
     with monkeypatch.context() as patch:
-        patch.setattr(run_directory.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         assert not checkpoint.save(tmp_path, 2, [], {"step": 2})
     assert "Warning: no checkpoint at step 2" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["step-0000000001.ckpt"]
