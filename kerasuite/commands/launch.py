@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from kerasuite import cli, config, devices, run_directory, whole_files, workers
+from kerasuite import cli, cluster, config, devices, run_directory, whole_files, workers
 from kerasuite.commands import sweep
 from kerasuite.errors import EnvironmentFault, InputError
 
