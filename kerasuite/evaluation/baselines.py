@@ -39,18 +39,15 @@ class Majority:
     frequencies: np.ndarray
 
     @classmethod
-    def fit(
-        cls, features: np.ndarray, labels: np.ndarray, num_classes: int, *, sample_weight: np.ndarray | None = None
-    ) -> Majority:
-        """Count the labels (by their weights, if given); the features are not looked at, only their number.
+    def fit(cls, features: np.ndarray, labels: np.ndarray, num_classes: int) -> Majority:
+        """Count the labels; the features are not looked at, only their number.
 
         Where a row may be of several classes, labels are 0 and 1, (n, num_classes), and each class has its own share.
         """
         if np.ndim(labels) == 2:
             return cls(np.mean(labels, axis=0))
         labels = _checked_labels(labels, len(features), num_classes)
-        counts = np.bincount(labels, sample_weight, num_classes)
-        return cls(counts / counts.sum())
+        return cls(np.bincount(labels, minlength=num_classes) / len(labels))
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """The same row for each of n rows: float array (n, num_classes)."""
@@ -84,7 +81,6 @@ class LogisticRegression:
         labels: np.ndarray,
         num_classes: int,
         *,
-        sample_weight: np.ndarray | None = None,
         inverse_penalty: float = 1.0,
         max_iter: int = 200,
         tol: float = 1e-3,
@@ -94,7 +90,6 @@ class LogisticRegression:
         Args:
             features: float array (n, d), flattened images or the like.
             labels: int array (n,); num_classes: their number, at least as many as occur.
-            sample_weight: float array (n,), how much each row counts.
             inverse_penalty: scikit-learn's C: the weight of the summed loss against the penalty.
             max_iter: most steps of L-BFGS.
             tol: stop when no entry of the mean loss's gradient exceeds this. On MNIST (54,000 x 784, two cores) the
@@ -112,7 +107,7 @@ class LogisticRegression:
         converged = True
         if len(present) > 1:
             centred /= scale
-            fitted, converged = _optimise(centred, labels, sample_weight, C=inverse_penalty, max_iter=max_iter, tol=tol)
+            fitted, converged = _optimise(centred, labels, C=inverse_penalty, max_iter=max_iter, tol=tol)
             # For two classes scikit-learn keeps only the second's row: the first's are zeros.
             coefficients[:, present[-len(fitted.coef_) :]] = fitted.coef_.T
             intercepts[present[-len(fitted.intercept_) :]] = fitted.intercept_
@@ -250,14 +245,14 @@ def load(path: str | PathLike) -> dict[str, Baseline]:
         raise InputError(f"{path} does not hold baselines: expected a file written by baselines.save.") from error
 
 
-def _optimise(features: np.ndarray, labels: np.ndarray, sample_weight: np.ndarray | None, **options: float):
+def _optimise(features: np.ndarray, labels: np.ndarray, **options: float):
     """scikit-learn's fitted classifier, and whether it converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression as Classifier
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fitted = Classifier(**options).fit(features, labels, sample_weight)
+        fitted = Classifier(**options).fit(features, labels)
     for warning in caught:
         if not issubclass(warning.category, ConvergenceWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)

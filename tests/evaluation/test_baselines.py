@@ -22,11 +22,6 @@ def test_majority_gives_the_training_frequencies_to_every_row():
     assert model.probabilities(np.ones((2, 2))).tolist() == [[0.4, 0, 0.6, 0]] * 2
 
 
-def test_majority_counts_weights():
-    model = Majority.fit(np.zeros((3, 1)), np.array([0, 1, 1]), 2, sample_weight=np.array([6.0, 1.0, 1.0]))
-    assert model.frequencies.tolist() == [0.75, 0.25]
-
-
 @pytest.mark.parametrize("num_classes", [2, 3])
 def test_logistic_regression_gives_scikit_learns_probabilities(num_classes):
     features, labels = clusters(num_classes)
@@ -65,15 +60,6 @@ def test_running_out_of_iterations_is_recorded_and_not_printed():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert not LogisticRegression.fit(features, labels, 3, max_iter=1, tol=1e-9).converged
-
-
-def test_sample_weights_move_the_decision():
-    features, labels = np.array([[0.0], [0.0], [0.0], [1.0]]), np.array([0, 0, 1, 1])
-    plain = LogisticRegression.fit(features, labels, 2).probabilities(features[:1])
-    weighted = LogisticRegression.fit(features, labels, 2, sample_weight=np.array([1.0, 1, 9, 1])).probabilities(
-        features[:1]
-    )
-    assert plain[0, 0] > 0.5 > weighted[0, 0]
 
 
 def test_saved_baselines_load_equal(tmp_path):
