@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # Lengths count as equal where they are rounded up to the same number: at most an eighth of a batch is padding.
-_FINEST, _SHARE = 4, 8
+_FINEST, _SHARE = 2, 8
 
 
 def rounded(lengths: np.ndarray) -> np.ndarray:
-    """Lengths rounded up, to multiples of 4 at first and then to coarser ones: at most by an eighth, or by 3.
+    """Lengths rounded up, to multiples of 2 at first and then to coarser ones: at most by an eighth, or by 1.
 
     Example:
         >>> rounded(np.array([1, 4, 5, 33, 63, 65, 513])).tolist()
-        [4, 4, 8, 36, 64, 72, 576]
+        [2, 4, 6, 36, 64, 72, 576]
     """
     lengths = np.maximum(np.asarray(lengths), 1)
     # The largest power of two that is at most an eighth of the length.

@@ -67,11 +67,11 @@ def test_little_of_a_batch_is_padding():
     assert padded < 1.12 * lengths.sum()
 
 
-def test_rounding_adds_at_most_an_eighth_or_three():
+def test_rounding_adds_at_most_an_eighth_or_one():
     lengths = np.arange(1, 2000)
     added = rounded(lengths) - lengths
     assert added.min() == 0
-    assert np.all(added <= np.maximum(lengths / 8, 3))
+    assert np.all(added <= np.maximum(lengths / 8, 1))
 
 
 def test_rows_may_count_unlike_and_fillers_never_count():
