@@ -115,6 +115,7 @@ def finish(
         facts={
             "pipeline": task.pipeline,
             "examples": splits.counts | _group_count(test),
+            "kept": fitted.kept,
             "servable": checked,
             "seconds": seconds | {"total": sum(seconds.values())},
         },

@@ -89,6 +89,7 @@ def finish(
         facts={
             "pipeline": PIPELINE,
             "examples": splits.counts,
+            "kept": fitted.kept,
             "servable": checked,
             "seconds": seconds | {"total": sum(seconds.values())},
         },

@@ -77,6 +77,9 @@ class TextTuning:
             self.rate_groups,
             strategy=strategy,
             precision=arithmetic["used"],
+            # The loss rises as a network grows too sure of itself, while it still gets better at telling classes apart:
+            # Guo et al. (2017), On Calibration of Modern Neural Networks, arXiv:1706.04599.
+            monitor="loss" if config.multi_label else "accuracy",
         )
         *_, network, tuned = fitted.model.layers
         head.set_weights(tuned.get_weights())

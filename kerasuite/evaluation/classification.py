@@ -258,7 +258,8 @@ def sections(
     ]
     if history:
         curves = png(HistoryDisplay.from_history([{"epoch": k} | dict(row) for k, row in enumerate(history, 1)]))
-        text = "The weights of the epoch with the lowest validation loss were kept."
+        by = found["kept"]["by"].removeprefix("val_")
+        text = f"The weights of the epoch with the {'lowest' if by == 'loss' else 'highest'} validation {by} were kept."
         if any("stage" in row for row in history):
             text = (
                 "Dotted lines part the stages. Each stage goes on from the best epoch of those before it, by the "

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -31,12 +32,19 @@ class Fitted:
         history: one dictionary an epoch: loss, measures, val_..., learning_rate.
         best: the dictionary of the best epoch, whose weights these are; of several stages, of all of them.
         earlier_seconds: training time before the interruption that this went on from.
+        monitor: what the best epoch was told by: `loss`, or a measure of validation.
     """
 
     model: keras.Model
     history: History
     best: dict[str, float]
     earlier_seconds: float
+    monitor: str = "loss"
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Which epoch's weights these are, counted from 1, and by what it was told."""
+        return {"epoch": self.history.index(self.best) + 1, "by": f"val_{self.monitor}"}
 
 
 def fit(
@@ -78,7 +86,8 @@ def fit(
             optimizer a group of variables.
         measures: further numbers of each row, by name, from (y, logits).
         held_out_measures: those of validation, if not the same.
-        monitor: what is held against the epochs before: `loss` falls, and any other measure of validation rises.
+        monitor: what epochs are held against each other by: `loss` falls, and any other measure of validation rises; of
+            equal ones the loss decides.
         run_dir: gets checkpoints/, history.csv and tensorboard/.
         patience: epochs without a better value of what is monitored before the end; None never stops early.
         accumulate, clip_norm: as Steps has them.
@@ -119,7 +128,7 @@ def fit(
             with memory.advising(tried, lambda: batches(0, **share), batch_flags or {}):
                 length = budget.shortened(length, minutes, measure, run_dir, stage)
         steps, groups = prepare(length.updates)
-        stopping = _stopping(monitor, length.epochs if patience is None else patience)
+        stopping = _Stopping(monitor, length.epochs if patience is None else patience)
         logs = run_dir / run_directory.TENSORBOARD / stage if tensorboard else None
         called = _called([*callbacks, stopping], steps.model, length, logs)
         loop = Loop(
@@ -145,7 +154,7 @@ def fit(
     result = build()
     result.set_weights(steps.model.get_weights())
     earlier_seconds = before.earlier_seconds if before else 0.0
-    return Fitted(result, loop.all_history, loop.best, earlier_seconds + loop.earlier_seconds)
+    return Fitted(result, loop.all_history, loop.best, earlier_seconds + loop.earlier_seconds, monitor)
 
 
 def _called(
@@ -165,8 +174,16 @@ def _called(
     )
 
 
-def _stopping(monitor: str, patience: int) -> keras.callbacks.Callback:
-    """What ends a training that gets no better, and puts back the weights of its best epoch."""
-    return keras.callbacks.EarlyStopping(
-        f"val_{monitor}", mode="min" if monitor == "loss" else "max", patience=patience, restore_best_weights=True
-    )
+class _Stopping(keras.callbacks.EarlyStopping):
+    """Ends a training that gets no better, and puts back the weights of its best epoch."""
+
+    def __init__(self, monitor: str, patience: int):
+        super().__init__(f"val_{monitor}", mode="max", patience=patience, restore_best_weights=True)
+        self._of = monitor
+
+    def get_monitor_value(self, logs):
+        """The epoch's merit."""
+        return history.merit(logs, self._of)
+
+    def _is_improvement(self, monitor_value, reference_value):
+        return reference_value is None or monitor_value > reference_value

@@ -75,7 +75,7 @@ class Loop:
     ):
         self.steps, self.callbacks, self.run_dir, self.stage = steps, callbacks, run_dir, stage
         self.length, self.team, self.checkpoint_seconds = length, team, checkpoint_seconds
-        self.monitored, self.better = f"val_{monitor}", min if monitor == "loss" else max
+        self.monitor = monitor
         self.checkpoints, self.earlier_history = run_dir / run_directory.CHECKPOINTS / stage, earlier_history
         self.model = steps.model
         self.optimizer = groups[0][0]
@@ -93,7 +93,7 @@ class Loop:
     @property
     def best(self) -> dict[str, float]:
         """The row of the best epoch, of this stage and those before."""
-        return self.better(self.all_history, key=lambda row: row[self.monitored])
+        return max(self.all_history, key=lambda row: history.merit(row, self.monitor))
 
     @property
     def is_over(self) -> bool:

@@ -24,9 +24,10 @@ def scores(**changes):
     return Scores(**given | changes)
 
 
-def sections(given, **options):
+def sections(given, kept_by="val_loss", **options):
     drawn = classification.pictures(classification.displays(given))
-    return classification.sections(given, classification.numbers(given), drawn, **options)
+    found = classification.numbers(given) | {"kept": {"epoch": 1, "by": kept_by}}
+    return classification.sections(given, found, drawn, **options)
 
 
 def test_the_numbers_without_seen_rows_are_over_the_others():
@@ -88,6 +89,14 @@ def test_a_pipelines_own_sections_stand_between_the_probabilities_and_the_traini
     history = [{"loss": 1.0, "val_loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5}]
     titles = [section.title for section in sections(scores(), history=history, extra=[own])]
     assert titles[-3:] == ["Probabilities", "What it was trained on", "Training"]
+
+
+@pytest.mark.parametrize(
+    ("by", "words"), [("val_loss", "lowest validation loss"), ("val_accuracy", "highest validation accuracy")]
+)
+def test_the_report_says_what_the_epoch_was_told_by(by, words):
+    history = [{"loss": 1.0, "val_loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5}]
+    assert words in sections(scores(), by, history=history)[-1].text
 
 
 def test_every_named_picture_is_written_as_a_file_and_the_numbers_are_printed(tmp_path, capsys):

@@ -52,6 +52,18 @@ def test_the_epoch_is_chosen_by_what_is_monitored(run_dir):
     assert np.abs(fitted.model(x, training=False)).max(1).mean() == pytest.approx(best, rel=1e-4)
 
 
+def test_of_epochs_that_are_equally_good_the_one_of_the_lower_loss_is_kept(run_dir):
+    same = {"same": lambda y, logits: tf.ones_like(logits[:, 0])}
+    fitted = train(run_dir, epochs=4, held_out_measures=same, monitor="same")
+    lowest = min(row["val_loss"] for row in fitted.history)
+    assert lowest < fitted.history[0]["val_loss"]
+    assert fitted.best["val_loss"] == lowest
+    assert fitted.kept == {"epoch": 1 + [row["val_loss"] for row in fitted.history].index(lowest), "by": "val_same"}
+    examples = striped(30, seed=1)
+    logits = fitted.model(tf.cast(examples.inputs["image"], tf.float32), training=False)
+    assert losses.cross_entropy()(examples.labels, logits).numpy().mean() == pytest.approx(lowest, rel=1e-4)
+
+
 @pytest.mark.parametrize("batch_size", [16, 15])
 def test_one_device_and_two_give_the_same_losses(run_dir, two_devices, tmp_path, batch_size):
     # 70 rows: the last batch is short, and one of 15 cannot be halved; batch normalisation is synchronised.
