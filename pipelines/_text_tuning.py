@@ -175,18 +175,30 @@ class TextTuning:
         peak = self.config.learning_rate or BASE_RATE * BASE_WIDTH / network.output_shape[-1]
         variables = network.trainable_variables
         depths = encoders.depths(variables)
+        # A table of random vectors has all to learn, and there Adam's memory of rows that are away helps.
+        tables = set() if self.config.encoder in encoders.FROM_SCRATCH else encoders.tables(network)
+        places = [(depth, variable.path in tables) for depth, variable in zip(depths, variables)]
         groups = [self.group(self.config.head_rate, head.trainable_variables, num_updates)]
-        for depth in sorted(set(depths), reverse=True):
+        for depth, is_table in sorted(set(places), reverse=True):
             rate = peak * self.config.layer_decay ** (max(depths) - depth)
-            own = [variable for variable, each in zip(variables, depths) if each == depth]
-            groups.append(self.group(rate, own, num_updates))
+            own = [variable for variable, place in zip(variables, places) if place == (depth, is_table)]
+            groups.append(self.group(rate, own, num_updates, by_rows=is_table))
         return groups
 
-    def group(self, rate: float, variables: Sequence[Any], num_updates: int) -> tuple[Any, Sequence[Any]]:
-        """AdamW of a rate that rises and falls over the whole training, and what it trains."""
+    def group(
+        self, rate: float, variables: Sequence[Any], num_updates: int, *, by_rows: bool = False
+    ) -> tuple[Any, Sequence[Any]]:
+        """AdamW of a rate that rises and falls over the whole training, and what it trains.
+
+        Args:
+            by_rows: of tables only the rows that a batch has; they have no weight decay.
+        """
         from kerasuite.training import optimizers
+        from kerasuite.training.fused_adam import RowwiseAdamW
 
         schedule = optimizers.schedule("warmup_linear", rate, num_updates)
+        if by_rows:
+            return RowwiseAdamW(schedule), variables
         return optimizers.optimizer("adamw", schedule, weight_decay=self.config.weight_decay), variables
 
     def frozen_network(self) -> Network:

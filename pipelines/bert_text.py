@@ -95,7 +95,7 @@ class Config(config.Settings):
     layer_decay: PositiveShare = 0.9
     """Rate of each layer as a share of that of the layer above it."""
     weight_decay: NonNegative = 0.01
-    """Decoupled weight decay, times the rate."""
+    """Decoupled weight decay, times the rate; the table of tokens, of which a step trains its own rows, has none."""
     dropout: Share = 0.1
     """Share of the vector's numbers dropped before the head."""
     label_smoothing: Share = 0.0

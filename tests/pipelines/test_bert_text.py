@@ -25,6 +25,7 @@ from kerasuite.errors import InputError
 from kerasuite.models import transfer
 from kerasuite.pipelines import _texts, bert_text
 from kerasuite.pipelines._text_tuning import TextTuning
+from kerasuite.training.fused_adam import RowwiseAdamW
 
 GOOD, BAD, REST = (
     ("good", "great", "fun"),
@@ -117,6 +118,16 @@ def test_without_a_rate_a_narrower_encoder_learns_faster(config):
         _, (last_layer, _), *_ = tuning.rate_groups(model, 100)
         peaks[rate] = last_layer.get_config()["learning_rate"]["config"]["peak"]
     assert peaks == {None: pytest.approx(2e-4 * 384 / width), 0.5: 0.5}
+
+
+def test_of_the_tables_of_tokens_a_step_trains_the_rows_it_has_and_of_all_else_everything(config):
+    base = bert_text.encoder(config, Path())
+    model = transfer.joined([base.model], transfer.head(base.model.output_shape[-1], 2))
+    groups = TextTuning(config, base, None, None, None, Path()).rate_groups(model, 100)
+    tables = {variable.path for optimizer, own in groups for variable in own if isinstance(optimizer, RowwiseAdamW)}
+    assert {path.split("/")[-2] for path in tables} == {"token_embedding", "segment_embedding"}
+    grouped = [variable.path for _, own in groups for variable in own]
+    assert sorted(grouped) == sorted(variable.path for variable in model.trainable_variables)
 
 
 def test_the_words_that_say_the_class_are_learnt(config, tmp_path):
