@@ -14,6 +14,8 @@ from kerasuite.evaluation.drawing import COLOURS, drawing, literal, single_axes
 from kerasuite.scripts import WORD
 
 MOST_WORDS = 60
+# What follows is left away: encoders read a few hundred tokens, and each word asks for a copy of the text.
+MOST_CHARACTERS = 2**16
 _LINE = 112
 # An effect as small as this is not shown as if it were large, where a text has no larger.
 _SMALL = 0.05
@@ -50,6 +52,7 @@ def occlusion(texts: Sequence[str], classes: np.ndarray, probabilities: Probabil
         >>> occlusion(["so good"], np.array([1]), says)[0].effects.round(2).tolist()
         [0.0, 0.7]
     """
+    texts = [text[:MOST_CHARACTERS] for text in texts]
     spans = [[match.span() for match in re.finditer(WORD, text)][:MOST_WORDS] for text in texts]
     asked = [
         text[:start] + text[end:] for text, own in zip(texts, spans) for start, end in [(len(text), len(text)), *own]

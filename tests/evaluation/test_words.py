@@ -5,7 +5,7 @@ from kerasuite.evaluation import text_sections
 from kerasuite.evaluation.classification import Scores
 from kerasuite.evaluation.drawing import png
 from kerasuite.evaluation.report import Section
-from kerasuite.evaluation.words import MOST_WORDS, Moved, WordsDisplay, occlusion
+from kerasuite.evaluation.words import MOST_CHARACTERS, MOST_WORDS, Moved, WordsDisplay, occlusion
 
 WEIGHTS = {"good": 2.0, "bad": -3.0, "not": -1.0, "好": 2.0}
 
@@ -39,6 +39,13 @@ def test_chinese_is_taken_character_by_character():
 def test_a_long_text_is_looked_at_from_its_beginning():
     (moved,) = occlusion(["word " * 200], np.array([1]), says)
     assert len(moved.words) == MOST_WORDS
+
+
+def test_of_a_text_of_a_megabyte_the_copies_are_short():
+    asked = []
+    occlusion(["good " * 200_000], np.array([1]), lambda texts: asked.extend(texts) or says(texts))
+    assert len(asked) == 1 + MOST_WORDS
+    assert max(map(len, asked)) == MOST_CHARACTERS
 
 
 def test_a_text_without_words_has_no_effects():
