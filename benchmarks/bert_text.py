@@ -1,6 +1,6 @@
 """Texts: what the README claims of bert_text, in accuracy and in speed.
 
-    python benchmarks/bert_text.py --data sst2 [--only quality,speed,tokens,inference]
+    python benchmarks/bert_text.py --data sst2 [--only quality,speed,profile,tokens,inference]
 
 --data is a folder with SST-2's train.tsv and dev.tsv (columns label and sentence); dev is the test set. Each part runs
 in processes of its own. Importing TensorFlow, loading weights and tracing are left out of rates, and in the seconds of
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import op_times
 from parts import answer, apart, finished, header, main, own_peak, row
 
 from kerasuite import devices
@@ -26,6 +27,7 @@ from kerasuite.pipelines._text_tuning import TextTuning
 SEEDS = (0, 1, 2)
 ROWS = 6000
 PADDED = 128
+MOST_KINDS = 16
 
 
 def config_of(data: str, **settings) -> bert_text.Config:
@@ -98,8 +100,8 @@ def plain_keras(data: str) -> dict:
     return {"a_second": 32 * 10 / (marks[-1] - marks[-11])}
 
 
-def ours(data: str, precision: str) -> dict:
-    """The pipeline's own training steps over the rows, once to warm up and once measured: rows a second."""
+def training_steps(data: str, precision: str):
+    """The pipeline's own training steps over the rows, warmed up; their batches; how many make an epoch; its tokens."""
     import tensorflow as tf
 
     from kerasuite.data import batches, lengths, text
@@ -109,7 +111,8 @@ def ours(data: str, precision: str) -> dict:
 
     config, some, base, prepare = some_rows(data)
     tokens = text.tokenised(some, prepare)
-    plan = lengths.LengthPlan(tokens.inputs["token_ids"].lengths, config.batch_tokens, config.batch_size, 0)
+    column = tokens.inputs["token_ids"]
+    plan = lengths.LengthPlan(column.lengths, config.batch_tokens, config.batch_size, 0)
     head = transfer.head(base.model.output_shape[-1], 2, dropout=config.dropout)
     with devices.precision(precision):
         model = transfer.joined([encoders.copied(base.model)], transfer.copied(head, in_policy=False))
@@ -120,11 +123,25 @@ def ours(data: str, precision: str) -> dict:
         steps = Steps(model, groups, losses.cross_entropy(), {}, tf.distribute.get_strategy())
         iterator = iter(batches.training(tokens, prepare, plan))
         steps.train(iterator, plan.steps_per_epoch // 8)
+    padded = sum(len(rows) * column.lengths[rows].max() for rows in plan.epoch(0)[0])
+    return steps, iterator, plan.steps_per_epoch, int(padded)
+
+
+def ours(data: str, precision: str) -> dict:
+    """Rows a second in training, over one epoch of them, and its tokens, padding counted."""
+    steps, iterator, number, tokens = training_steps(data, precision)
+    with devices.precision(precision):
         begun = time.perf_counter()
-        steps.train(iterator, plan.steps_per_epoch)
+        steps.train(iterator, number)
         seconds = time.perf_counter() - begun
-    padded = sum(len(rows) * tokens.inputs["token_ids"].lengths[rows].max() for rows in plan.epoch(0)[0])
-    return {"a_second": ROWS / seconds, "tokens": int(padded), "seconds": seconds}
+    return {"a_second": ROWS / seconds, "tokens": tokens, "seconds": seconds}
+
+
+def profile(data: str, precision: str) -> dict:
+    """Seconds by kind of operation, over a quarter of an epoch."""
+    steps, iterator, number, _ = training_steps(data, precision)
+    with devices.precision(precision):
+        return op_times.measured(lambda: steps.train(iterator, number // 4))
 
 
 def planned(data: str, path: str) -> dict:
@@ -230,10 +247,20 @@ PARTS = {
     "run": whole_run,
     "plain": plain_keras,
     "ours": ours,
+    "profile": profile,
     "batches": planned,
     "tokens": tokens,
     "answering": answering,
 }
+
+
+def print_profile(data: str) -> None:
+    """The kinds of operation that take longest in training, in the faster arithmetic of the two."""
+    precision = max(("float32", "bfloat16"), key=lambda name: apart("ours", data, name)["a_second"])
+    found = apart("profile", data, precision)
+    header(f"training in {precision}", "share of the operations' time")
+    for kind, seconds in list(found.items())[:MOST_KINDS]:
+        row(kind, f"{seconds / sum(found.values()):.1%}")
 
 
 def print_tokens(data: str) -> None:
@@ -250,6 +277,7 @@ def print_inference(data: str) -> None:
 SECTIONS = {
     "quality": lambda given: quality(given.data),
     "speed": lambda given: speed(given.data, given.torch_python),
+    "profile": lambda given: print_profile(given.data),
     "tokens": lambda given: print_tokens(given.data),
     "inference": lambda given: print_inference(given.data),
 }

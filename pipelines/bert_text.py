@@ -95,7 +95,8 @@ class Config(config.Settings):
     layer_decay: PositiveShare = 0.9
     """Rate of each layer as a share of that of the layer above it."""
     weight_decay: NonNegative = 0.01
-    """Decoupled weight decay, times the rate; the table of tokens, of which a step trains its own rows, has none."""
+    """Decoupled weight decay, times the rate. Pretrained tables of tokens, of which a step trains some rows, have none;
+    those in modules of TensorFlow Hub do."""
     dropout: Share = 0.1
     """Share of the vector's numbers dropped before the head."""
     label_smoothing: Share = 0.0

@@ -9,8 +9,8 @@ from kerasuite.errors import InputError
 
 
 def config(*, workers=2, index=0, kind="worker", **more):
-    cluster = {"worker": [f"host{k}:2222" for k in range(workers)], **more}
-    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+    hosts = {"worker": [f"host{k}:2222" for k in range(workers)], **more}
+    return json.dumps({"cluster": hosts, "task": {"type": kind, "index": index}})
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,7 @@ def sections(
     """The report's sections, most telling first.
 
     Args:
-        found: what `numbers` gave.
+        found: what `numbers` gave, and with a history `kept`, as `Fitted` has it.
         drawn: what `pictures` gave.
         extra: a pipeline's own, after the probabilities.
         mistakes: stands for the picture of the mistakes.

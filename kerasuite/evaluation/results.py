@@ -42,7 +42,7 @@ def write(
     """Write every file of the results, each whole or not at all, and print the headline.
 
     Args:
-        facts: the rest of metrics.json: pipeline, examples, servable, seconds.
+        facts: the rest of metrics.json: pipeline, examples, servable, seconds; with a history `kept`.
         thumbnails: from positions of rows to their pictures.
         texts: from positions of rows to their texts, where rows are texts.
         serving_input: the argument of the SavedModel's signature, as Python.

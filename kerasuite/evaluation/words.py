@@ -14,7 +14,7 @@ from kerasuite.evaluation.drawing import COLOURS, drawing, literal, single_axes
 from kerasuite.scripts import WORD
 
 MOST_WORDS = 60
-# What follows is left away: encoders read a few hundred tokens, and each word asks for a copy of the text.
+# What follows is left away, since each word asks for a copy of the text: few encoders read as far.
 MOST_CHARACTERS = 2**16
 _LINE = 112
 # An effect as small as this is not shown as if it were large, where a text has no larger.

@@ -278,7 +278,7 @@ def _adapted(model: keras.Model) -> dict[str, keras.layers.Layer]:
 
 
 def tables(model: keras.Model) -> set[str]:
-    """The paths of the tables of tokens, of which a step touches the rows of its own tokens alone."""
+    """The paths of the tables of tokens and segments, of which a step touches the rows of its own tokens alone."""
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Embedding)]
     return {layer.embeddings.path for layer in layers}
 

@@ -75,7 +75,7 @@ def test_files_are_whole_wherever_a_kill_comes(tmp_path, monkeypatch, place):
         write(path, data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep.run_directory, "write", killed_before)
+        patch.setattr(sweep.whole_files, "write", killed_before)
         with pytest.raises(Killed):
             run_once(tmp_path / "killed")
     _, tuner = searched(tmp_path / "killed", trials=4)
