@@ -24,7 +24,7 @@ from kerasuite.data import text
 from kerasuite.errors import InputError
 from kerasuite.models import transfer
 from kerasuite.pipelines import _texts, bert_text
-from kerasuite.pipelines._text_tuning import TextTuning
+from kerasuite.pipelines._text_tuning import TextTuning, num_epochs
 from kerasuite.training.fused_adam import RowwiseAdamW
 
 GOOD, BAD, REST = (
@@ -118,6 +118,18 @@ def test_without_a_rate_a_narrower_encoder_learns_faster(config):
         _, (last_layer, _), *_ = tuning.rate_groups(model, 100)
         peaks[rate] = last_layer.get_config()["learning_rate"]["config"]["peak"]
     assert peaks == {None: pytest.approx(2e-4 * 384 / width), 0.5: 0.5}
+
+
+@pytest.mark.parametrize(
+    ("tuning", "steps", "width", "epochs"),
+    [
+        ("full", 500, 768, 3), ("full", 500, 1024, 3), ("full", 500, 384, 6), ("full", 500, 100, 10),
+        ("full", 100, 768, 10), ("full", 1, 768, 20), ("frozen", 500, 384, 20), ("frozen", 1, 384, 100),
+    ],
+)  # fmt: skip
+def test_few_rows_and_narrow_encoders_want_more_passes(config, tuning, steps, width, epochs):
+    assert num_epochs(replace(config, tuning=tuning, epochs=None), steps, width) == epochs
+    assert num_epochs(replace(config, tuning=tuning, epochs=4), steps, width) == 4
 
 
 def test_of_the_tables_of_tokens_a_step_trains_the_rows_it_has_and_of_all_else_everything(config):
