@@ -39,7 +39,7 @@ class LengthPlan:
         row_weights: what each row counts, float (n,); 1 if not given.
 
     Example:
-        >>> plan = LengthPlan(np.array([3, 9, 4, 12, 2]), max_tokens=12, max_rows=8, seed=0, shuffle=False)
+        >>> plan = LengthPlan(np.array([3, 9, 4, 12, 4]), max_tokens=12, max_rows=8, seed=0, shuffle=False)
         >>> [rows.tolist() for rows in plan.epoch(0)[0]]
         [[0, 2, 4], [1], [3]]
     """

@@ -269,6 +269,7 @@ def write_space(path, settings):
     return path
 
 
+@pytest.mark.slow
 def test_three_failures_for_one_reason_end_a_sweep_which_goes_on_once_that_is_mended(data, call, refused, tmp_path):
     space = write_space(tmp_path / "space.py", "batch_norm=True")
     folder = tmp_path / "sweep"
@@ -300,6 +301,7 @@ def test_a_space_of_ones_own_is_searched(data, call, tmp_path):
     assert read(folder / "best.json")["settings"]["hidden"] == [int(rows(folder)[0]["units"])]
 
 
+@pytest.mark.slow
 def test_hyperband_goes_on_with_the_better_part(data, call, tmp_path):
     folder = tmp_path / "sweep"
     words = ["--tuner", "hyperband", "--trials", 4, "--epochs", 3, "--best", 1, "--fresh-seeds", 1]

@@ -382,6 +382,7 @@ def interrupted(config, folder, monkeypatch):
             train(config, folder)
 
 
+@pytest.mark.slow
 def test_a_run_without_room_for_features_goes_on_without_them_once_there_is_room(config, tmp_path, monkeypatch):
     settings = replace(config, unfreeze="none", cache=str(tmp_path / "cache"))
     with monkeypatch.context() as patch:
@@ -413,6 +414,7 @@ def test_a_run_does_not_go_on_with_another_backbone(config, backbone, tmp_path, 
         train(settings, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_listed_photos_are_trained_on_and_evaluated_under_the_name_of_the_table(config, photos, tmp_path):
     rows = [(f"{colour}/{path.name}", colour) for colour in COLOURS for path in sorted((photos / colour).iterdir())]
     table = photos.parent / "photos.csv"
