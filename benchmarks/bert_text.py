@@ -105,7 +105,7 @@ def training_steps(data: str, precision: str):
     import tensorflow as tf
 
     from kerasuite.data import batches, lengths, text
-    from kerasuite.models import encoders, transfer
+    from kerasuite.models import encoder_tuning, transfer
     from kerasuite.training import losses
     from kerasuite.training.steps import Steps
 
@@ -115,7 +115,7 @@ def training_steps(data: str, precision: str):
     plan = lengths.LengthPlan(column.lengths, config.batch_tokens, config.batch_size, 0)
     head = transfer.head(base.model.output_shape[-1], 2, dropout=config.dropout)
     with devices.precision(precision):
-        model = transfer.joined([encoders.copied(base.model)], transfer.copied(head, in_policy=False))
+        model = transfer.joined([encoder_tuning.copied(base.model)], transfer.copied(head, in_policy=False))
         tuning = TextTuning(config, base, prepare, tokens, tokens, Path())
         groups = tuning.rate_groups(model, 3 * plan.steps_per_epoch)
         for optimizer, variables in groups:
@@ -193,7 +193,7 @@ def answering(data: str) -> dict:
     """Rows a second from strings to probabilities, 1 and 64 texts a call: KerasHub's own classifier, and the export."""
     import tensorflow as tf
 
-    from kerasuite.models import encoders, transfer
+    from kerasuite.models import encoder_tuning, transfer
     from kerasuite.serving import export
     from kerasuite.serving.predictor import Predictor
 
@@ -214,7 +214,7 @@ def answering(data: str) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         model = transfer.joined(
-            [encoders.copied(base.model)], transfer.head(base.model.output_shape[-1], 2, dropout=0.1)
+            [encoder_tuning.copied(base.model)], transfer.head(base.model.output_shape[-1], 2, dropout=0.1)
         )
         export.export(
             Path(folder, "servable"), model, prepare, ("negative", "positive"), signature=export.of_strings("texts")

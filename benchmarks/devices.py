@@ -113,10 +113,10 @@ def _photos():
 
 
 def _texts():
-    from kerasuite.models import encoders, transfer
+    from kerasuite.models import encoder_tuning, encoders, transfer
 
     body = encoders.load("minilm").model
-    build = lambda: transfer.joined([encoders.copied(body)], transfer.head(384, 2, dropout=0.0))  # noqa: E731
+    build = lambda: transfer.joined([encoder_tuning.copied(body)], transfer.head(384, 2, dropout=0.0))  # noqa: E731
     return build, np.ones((128, 16), np.int32), 2, _adamw
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 Groups = Callable[[Any, int], Sequence[tuple[Any, Sequence[Any]]]]
 BATCH_SIZE, ENOUGH_STEPS = 64, 1000
 # What suits Adam goes with 1 / width: Yang et al. (2022), Tensor Programs V, arXiv:2203.03466.
-BASE_RATE, BASE_WIDTH = 2e-4, 384
-USUAL_EPOCHS, USUAL_WIDTH, MOST_USUAL_EPOCHS = 3, 768, 10
+BASE_RATE, BASE_EPOCHS, BASE_WIDTH = 1e-4, 3, 768
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,17 @@ class TextTuning:
     def fit_encoder(self, strategy: tf.distribute.Strategy) -> Fitted:
         """Train a new head and what the settings name of the encoder, on batches of like lengths."""
         from kerasuite.data import batches
-        from kerasuite.models import encoders, transfer
+        from kerasuite.models import encoder_tuning, transfer
         from kerasuite.training import precision
 
         config, prepare, head = self.config, self.prepare, self.new_head()
 
         def build() -> keras.Model:
-            network = encoders.copied(self.base.model)
+            network = encoder_tuning.copied(self.base.model)
             if config.tuning == "lora":
-                encoders.add_lora(network, config.lora_rank)
+                encoder_tuning.add_lora(network, config.lora_rank)
             else:
-                encoders.freeze_below(network, config.layers_tuned)
+                encoder_tuning.freeze_below(network, config.layers_tuned)
             return transfer.joined([network], transfer.copied(head, in_policy=False))
 
         replicas = strategy.num_replicas_in_sync
@@ -84,14 +84,14 @@ class TextTuning:
         )
         *_, network, tuned = fitted.model.layers
         head.set_weights(tuned.get_weights())
-        network = encoders.merged(self.base.model, network) if config.tuning == "lora" else network
+        network = encoder_tuning.merged(self.base.model, network) if config.tuning == "lora" else network
         return replace(fitted, model=transfer.joined([network], head))
 
     def fit_head(self, strategy: tf.distribute.Strategy) -> Fitted:
         """Run the encoder once over every text, and train a head on the vectors."""
         from kerasuite.data import batches
         from kerasuite.data.features import FeaturePreparation, examples_of
-        from kerasuite.models import encoders, transfer
+        from kerasuite.models import encoder_tuning, transfer
 
         network, head = self.frozen_network(), self.new_head()
         found = [self.vectors(part, network) for part in (self.train, self.validation)]
@@ -112,7 +112,7 @@ class TextTuning:
             strategy=strategy,
         )
         head.set_weights(fitted.model.layers[-1].get_weights())
-        return replace(fitted, model=transfer.joined([encoders.copied(self.base.model)], head))
+        return replace(fitted, model=transfer.joined([encoder_tuning.copied(self.base.model)], head))
 
     def fitted(self, build, training, held_out, steps_per_epoch: int, groups: Groups, **options: Any) -> Fitted:
         """What `fit.fit` leaves, with all that both ways have in common."""
@@ -170,14 +170,14 @@ class TextTuning:
         Howard and Ruder (2018), arXiv:1801.06146, section 3.2; Clark et al. (2020), arXiv:2003.10555, has 0.8 a layer
         for small encoders and 0.9 for large ones.
         """
-        from kerasuite.models import encoders
+        from kerasuite.models import encoder_tuning, encoders
 
         *_, network, head = model.layers
         peak = self.config.learning_rate or BASE_RATE * BASE_WIDTH / network.output_shape[-1]
         variables = network.trainable_variables
-        depths = encoders.depths(variables)
+        depths = encoder_tuning.depths(variables)
         # A table of random vectors has all to learn, and there Adam's memory of rows that are away helps.
-        tables = set() if self.config.encoder in encoders.FROM_SCRATCH else encoders.tables(network)
+        tables = set() if self.config.encoder in encoders.FROM_SCRATCH else encoder_tuning.tables(network)
         places = [(depth, variable.path in tables) for depth, variable in zip(depths, variables)]
         groups = [self.group(self.config.head_rate, head.trainable_variables, num_updates)]
         for depth, is_table in sorted(set(places), reverse=True):
@@ -244,8 +244,8 @@ def num_epochs(config: config.Settings, steps_per_epoch: int, width: int) -> int
     Args:
         width: of the encoder's vectors.
     """
-    usual = min(max(-(-USUAL_EPOCHS * USUAL_WIDTH // width), USUAL_EPOCHS), MOST_USUAL_EPOCHS)
-    least, most = (20, 100) if config.layers_tuned == 0 else (usual, 20)
+    usual = math.ceil(BASE_EPOCHS * max(BASE_WIDTH / width, 1))
+    least, most = (20, 100) if config.layers_tuned == 0 else (min(usual, 10), 20)
     return config.epochs or min(max(-(-ENOUGH_STEPS // steps_per_epoch), least), most)
 
 

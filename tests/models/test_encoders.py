@@ -102,48 +102,11 @@ def test_vectors_are_made_as_a_checkpoint_says(tmp_path, said, pooling):
     np.testing.assert_array_equal(encoders.load(str(folder)).model(ids), encoders.load(str(folder), pooling).model(ids))
 
 
-@pytest.mark.parametrize("kind", ["checkpoint", "small", "transformer"])
-def test_a_copy_is_saved_and_loaded_and_every_weight_has_a_gradient(checkpoint, from_scratch, kind, tmp_path):
-    encoder = encoders.load(str(checkpoint), "mean") if kind == "checkpoint" else from_scratch[kind]
-    copy = encoders.copied(encoder.model)
-    copy.save(tmp_path / "model.keras")
-    ids = np.array(IDS)
-    for other in (copy, keras.saving.load_model(tmp_path / "model.keras")):
-        np.testing.assert_array_equal(other(ids), encoder.model(ids))
-    with tf.GradientTape() as tape:
-        value = tf.reduce_sum(copy(ids, training=True) ** 3)
-    gradients = tape.gradient(value, [variable.value for variable in copy.trainable_variables])
-    assert all(gradient is not None for gradient in gradients)
-
-
 @pytest.mark.parametrize("kind", ["small", "transformer"])
 def test_padding_changes_nothing(from_scratch, kind):
     model = from_scratch[kind].model
     alone = [model(np.array([row])).numpy()[0] for row in FULL]
     np.testing.assert_allclose(model(np.array(IDS)).numpy(), alone, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["checkpoint", "small", "transformer"])
-def test_depths_run_from_the_embeddings_to_the_last_layer(checkpoint, from_scratch, kind):
-    model = encoders.load(str(checkpoint)).model if kind == "checkpoint" else from_scratch[kind].model
-    depths = dict(
-        zip((variable.path for variable in model.trainable_variables), encoders.depths(model.trainable_variables))
-    )
-    assert {depth for path, depth in depths.items() if "embedding" in path or "tokens" in path} == {0}
-    assert set(depths.values()) == {0, 1, 2}
-
-
-def test_what_lies_below_the_last_layers_is_frozen(checkpoint):
-    copy = encoders.copied(encoders.load(str(checkpoint)).model)
-    number = len(copy.trainable_variables)
-    encoders.freeze_below(copy, None)
-    assert len(copy.trainable_variables) == number
-    encoders.freeze_below(copy, 1)
-    # Sixteen arrays of a layer, and the pooler's two.
-    assert len(copy.trainable_variables) == 18
-    assert all("transformer_layer_1" in v.path or "pooled" in v.path for v in copy.trainable_variables)
-    with pytest.raises(InputError, match="last_5_layers: this encoder has"):
-        encoders.freeze_below(encoders.copied(encoders.load(str(checkpoint)).model), 5)
 
 
 def test_the_digest_tells_weights_pooling_and_what_makes_token_ids(checkpoint, tmp_path):
@@ -235,9 +198,3 @@ def test_the_order_of_tokens_matters_to_the_transformer():
 def test_heads_that_do_not_divide_the_width_are_refused():
     with pytest.raises(InputError, match="--dim is 16, --num-heads 3"):
         encoders.from_scratch("small", tiny_bert.PIECES, dim=16, num_heads=3)
-
-
-def test_low_rank_matrices_need_attention_of_keras_own(tmp_path):
-    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-    with pytest.raises(InputError, match="--tuning lora"):
-        encoders.add_lora(plain, 2)

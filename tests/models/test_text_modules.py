@@ -7,7 +7,7 @@ import tensorflow as tf
 import text_modules
 
 from kerasuite.errors import InputError
-from kerasuite.models import encoders
+from kerasuite.models import encoder_tuning, encoders
 
 TEXTS = tf.constant(["good film", "awful", ""])
 IDS = np.array([[2, 5, 6, 3], [2, 9, 3, 0]])
@@ -56,12 +56,12 @@ def test_a_pooling_that_a_module_has_nothing_for_is_refused(saved):
 def test_layers_of_a_module_are_told_by_the_names_of_its_variables():
     names = ("embeddings_word_0", "encoder_layer_0_kernel_5", "transformer_layer_1_kernel_9", "pooler_transform_12")
     variables = [SimpleNamespace(path=f"module/bert_{name}") for name in names]
-    assert encoders.depths(variables) == [0, 1, 2, 2]
+    assert encoder_tuning.depths(variables) == [0, 1, 2, 2]
 
 
 @pytest.mark.parametrize(("kind", "given"), [("strings", TEXTS), ("ids", IDS)])
 def test_a_copy_of_a_module_trains_and_is_saved(saved, kind, given, tmp_path):
-    copy = encoders.copied(encoders.load(saved[kind]).model)
+    copy = encoder_tuning.copied(encoders.load(saved[kind]).model)
     with tf.GradientTape() as tape:
         value = tf.reduce_sum(copy(given, training=True) ** 2)
     (gradient,) = tape.gradient(value, [variable.value for variable in copy.trainable_variables])

@@ -175,11 +175,11 @@ def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
     [("frozen", set()), ("last_1_layers", {2}), pytest.param("full", {0, 1, 2}, marks=pytest.mark.slow)],
 )
 def test_what_is_not_tuned_keeps_its_weights(config, tmp_path, tuning, changed):
-    from kerasuite.models import encoders
+    from kerasuite.models import encoder_tuning
 
     before = bert_text.encoder(config, Path()).model
     after = train(replace(config, tuning=tuning), tmp_path / "run").model.layers[1]
-    depths = encoders.depths(before.trainable_variables)
+    depths = encoder_tuning.depths(before.trainable_variables)
     moved = [np.abs(a - b).max() > 0 for a, b in zip(before.get_weights(), after.get_weights(), strict=True)]
     assert {depth for depth, has_moved in zip(depths, moved) if has_moved} == changed
 
