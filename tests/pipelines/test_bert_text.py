@@ -102,6 +102,13 @@ def test_the_numbers_are_of_every_test_text_and_of_the_exported_model(finished):
     assert confusion_total(finished) == 24
 
 
+def test_the_epoch_that_was_right_most_often_is_kept_and_the_report_says_so(finished):
+    with open(finished / "history.csv") as file:
+        history = [(float(row["val_accuracy"]), -float(row["val_loss"])) for row in csv.DictReader(file)]
+    assert metrics_of(finished)["kept"] == {"epoch": 1 + history.index(max(history)), "by": "val_accuracy"}
+    assert "highest validation accuracy" in (finished / "report.html").read_text()
+
+
 def test_the_report_names_what_was_skipped_and_what_was_cut(finished):
     page = (finished / "report.html").read_text()
     for words in ("reviews.csv[122]: no text", "reviews.csv[123]: no label", "over 12 tokens", "What the words did"):
@@ -408,6 +415,7 @@ def test_texts_of_several_labels_are_trained_scored_and_predicted(config, tmp_pa
     run_dir = run.start("bert_text", settings)
     metrics = metrics_of(run_dir)
     assert metrics["headline"] == "micro_f1"
+    assert metrics["kept"]["by"] == "val_loss"
     assert metrics["test"]["micro_f1"]["value"] > metrics["baselines"]["majority"]["micro_f1"]["value"]
     assert metrics["servable"]["max_difference"] < 1e-5
     assert metrics["examples"]["test"] == 28
