@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 Groups = Callable[[Any, int], Sequence[tuple[Any, Sequence[Any]]]]
 BATCH_SIZE, ENOUGH_STEPS = 64, 1000
 # What suits Adam goes with 1 / width: Yang et al. (2022), Tensor Programs V, arXiv:2203.03466.
-BASE_RATE, BASE_EPOCHS, BASE_WIDTH = 1e-4, 3, 768
+BASE_RATE, BASE_WIDTH = 1e-4, 768
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ class TextTuning:
             training,
             held_out,
             optimizers=groups,
-            epochs=num_epochs(self.config, steps_per_epoch, self.base.model.output_shape[-1]),
+            epochs=num_epochs(self.config, steps_per_epoch),
             steps_per_epoch=steps_per_epoch,
             run_dir=self.run_dir,
             **self.config.loop,
@@ -235,17 +234,13 @@ class TextTuning:
         return found[np.argsort(order)]
 
 
-def num_epochs(config: config.Settings, steps_per_epoch: int, width: int) -> int:
+def num_epochs(config: config.Settings, steps_per_epoch: int) -> int:
     """As many as the settings say, or as make a thousand steps, within bounds.
 
     Mosbach et al. (2021), On the stability of fine-tuning BERT, arXiv:2006.04884: few rows want more passes, twenty
-    where three are usual. Those three are of encoders 768 wide; narrower ones are given more, by as much.
-
-    Args:
-        width: of the encoder's vectors.
+    where three are usual.
     """
-    usual = math.ceil(BASE_EPOCHS * max(BASE_WIDTH / width, 1))
-    least, most = (20, 100) if config.layers_tuned == 0 else (min(usual, 10), 20)
+    least, most = (20, 100) if config.layers_tuned == 0 else (3, 20)
     return config.epochs or min(max(-(-ENOUGH_STEPS // steps_per_epoch), least), most)
 
 

@@ -85,8 +85,8 @@ class Config(config.Settings):
     batch_size: Count = 128
     """Texts a step at most, over all devices together."""
     epochs: Count | None = None
-    """Passes over the training rows at most. If not given, 3 to 20, the more the fewer rows there are and the narrower
-    the encoder is, 6 for minilm; of a frozen encoder's vectors 20 to 100."""
+    """Passes over the training rows at most. If not given, 3 to 20, the more the fewer rows there are; of a frozen
+    encoder's vectors 20 to 100."""
     learning_rate: Positive | None = None
     """Peak rate of the encoder's last layer. If not given, 2e-4 for one as wide as minilm (384), 1e-4 for one twice as
     wide, and so on."""
