@@ -257,16 +257,20 @@ def sections(
         *extra,
     ]
     if history:
-        curves = png(HistoryDisplay.from_history([{"epoch": k} | dict(row) for k, row in enumerate(history, 1)]))
-        by = found["kept"]["by"].removeprefix("val_")
-        text = f"The weights of the epoch with the {'lowest' if by == 'loss' else 'highest'} validation {by} were kept."
-        if any("stage" in row for row in history):
-            text = (
-                "Dotted lines part the stages. Each stage goes on from the best epoch of those before it, by the "
-                "validation loss; one that did not lower it was undone."
-            )
-        made.append(Section("Training", text, [Figure("Loss and accuracy by epoch.", curves)], []))
+        made.append(_training_section(history, found["kept"]["by"].removeprefix("val_")))
     return made
+
+
+def _training_section(history: Sequence[Mapping[str, float]], by: str) -> Section:
+    """The course of the training, and by what measure of validation its epoch was kept."""
+    curves = png(HistoryDisplay.from_history([{"epoch": k} | dict(row) for k, row in enumerate(history, 1)]))
+    text = f"The weights of the epoch with the {'lowest' if by == 'loss' else 'highest'} validation {by} were kept."
+    if any("stage" in row for row in history):
+        text = (
+            "Dotted lines part the stages. Each stage goes on from the best epoch of those before it, by the "
+            "validation loss; one that did not lower it was undone."
+        )
+    return Section("Training", text, [Figure("Loss and accuracy by epoch.", curves)], [])
 
 
 def _class_table(scores: Scores) -> Table:
