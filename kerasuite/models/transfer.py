@@ -81,12 +81,24 @@ class FrozenStatistics(keras.layers.BatchNormalization):
         return super().call(inputs, training=False, mask=mask)
 
 
+class Frozen(keras.Model):
+    """A functional model that computes as in inference wherever it stands: without dropout and what else is random.
+
+    That its weights are not trainable is not enough, since layers without weights go by `training` alone.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Compute as in inference, whatever `training` says."""
+        return super().call(inputs, training=False, mask=mask)
+
+
 def copied(
     model: keras.Model, *, trainable: bool = True, frozen_statistics: bool = True, in_policy: bool = True
 ) -> keras.Model:
     """A model of the same layers and values, with variables of its own on the devices of the present strategy.
 
     Args:
+        trainable: False makes it `Frozen`.
         in_policy: the layers compute in Keras's present dtype policy. Without, in that which they were made in.
         frozen_statistics: batch normalisation keeps the statistics of its pretraining also while it is trained: a few
             hundred photos make poor ones. Without, it learns them, over all devices together.
@@ -106,6 +118,8 @@ def copied(
     with keras.name_scope("backbone"):
         copy = keras.models.clone_model(model, clone_function=copy_of, recursive=True)
     set_values(copy, model.get_weights())
+    if not trainable:
+        copy = Frozen(copy.inputs[0], copy.outputs[0], name=copy.name)
     copy.trainable = trainable
     return copy
 

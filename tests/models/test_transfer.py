@@ -96,6 +96,16 @@ def test_a_frozen_copy_has_nothing_to_train(backbone):
     assert backbone.trainable_variables
 
 
+def test_a_frozen_copy_leaves_out_what_is_random_also_where_the_model_around_it_trains():
+    inner = keras.Sequential([keras.Input((4,)), keras.layers.GaussianNoise(1.0), keras.layers.Dropout(0.5)])
+    x = keras.Input((4,))
+    network = keras.Model(x, keras.layers.Dropout(0.5)(inner(x)))
+    outer = transfer.joined([transfer.copied(network, trainable=False)], keras.Sequential([keras.Input((4,))]))
+    rows = np.arange(40, dtype=np.float32).reshape(10, 4)
+    np.testing.assert_array_equal(outer(rows, training=True), rows)
+    assert (np.asarray(transfer.copied(network)(rows, training=True)) != rows).any()
+
+
 def test_a_copy_on_several_devices_normalises_over_all_of_them(backbone, two_devices):
     with two_devices.scope():
         copy = transfer.copied(backbone, frozen_statistics=False)
