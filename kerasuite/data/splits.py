@@ -28,13 +28,14 @@ class Source:
         return {name: part for name in ("train", "validation", "test") if (part := getattr(self, name)) is not None}
 
 
-def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, Examples]:
+def hold_out(examples: Examples, fraction: float, seed: int, *, keep: int = 1) -> tuple[Examples, Examples]:
     """Split in two, each class in its share; with groups, whole groups move.
 
     Rows that may be of several classes are drawn at random.
 
     Args:
         fraction: share of the rows in the second part, over 0 and under 1.
+        keep: rows of each class that stay in the first at least; with groups, one group.
 
     Returns:
         The larger part and the held-out part, rows in their old order.
@@ -48,25 +49,25 @@ def hold_out(examples: Examples, fraction: float, seed: int) -> tuple[Examples, 
     elif examples.is_multi_label:
         held = rng.permutation(len(examples))[: max(round(len(examples) * fraction), 1)]
     else:
-        held = _strata(examples, fraction, rng)
+        held = _strata(examples, fraction, rng, keep)
     mask = np.zeros(len(examples), bool)
     mask[held] = True
     return examples.take(np.flatnonzero(~mask)), examples.take(np.flatnonzero(mask))
 
 
-def _strata(examples: Examples, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows to hold out: of each class its share, at least one and never all."""
+def _strata(examples: Examples, fraction: float, rng: np.random.Generator, keep: int) -> np.ndarray:
+    """Rows to hold out: of each class its share, at least one, while so many stay."""
     held = []
     for label, name in enumerate(examples.class_names):
         rows = np.flatnonzero(examples.labels == label)
         if len(rows) == 0:
             continue
-        if len(rows) == 1:
+        if len(rows) <= keep:
             raise InputError(
-                f"Class {name!r} has one row ({examples.ids[rows[0]]}), which cannot stand on both sides of a split. "
-                "Add rows of it, or leave the class out."
+                f"Class {name!r} has {len(rows)} row(s), the first is {examples.ids[rows[0]]}: too few to stand in "
+                f"{keep + 1} parts. Add rows of it, or leave the class out."
             )
-        number = min(max(round(len(rows) * fraction), 1), len(rows) - 1)
+        number = min(max(round(len(rows) * fraction), 1), len(rows) - keep)
         held.append(rng.permutation(rows)[:number])
     return np.concatenate(held)
 
@@ -115,7 +116,7 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
     """
     train, validation, test = source.train, source.validation, source.test
     if test is None:
-        train, test = hold_out(train, test_fraction, seed)
+        train, test = hold_out(train, test_fraction, seed, keep=1 if validation is not None else 2)
     if validation is None:
         train, validation = hold_out(train, validation_fraction, seed + 1)
     parts = {"train": train, "validation": validation, "test": test}

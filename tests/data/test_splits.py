@@ -57,8 +57,16 @@ def test_one_group_cannot_be_split():
 
 
 def test_a_class_with_one_row_cannot_be_split_and_is_named():
-    with pytest.raises(InputError, match=r"Class '1' has one row \(row\[2\]\)"):
+    with pytest.raises(InputError, match=r"Class '1' has 1 row\(s\), the first is row\[2\]: .* 2 parts"):
         splits.hold_out(examples([0, 0, 1]), 0.3, 0)
+    with pytest.raises(InputError, match=r"Class '1' has 2 row\(s\), the first is row\[3\]: .* 3 parts"):
+        splits.complete(Source(examples([0, 0, 0, 1, 1])), validation_fraction=0.1, test_fraction=0.1, seed=0)
+
+
+def test_a_class_of_three_stands_in_each_part_however_large_test_is():
+    whole = examples([0] * 20 + [1] * 3)
+    made = splits.complete(Source(whole), validation_fraction=0.1, test_fraction=0.9, seed=0)
+    assert [part.class_counts.tolist()[1] for part in (made.train, made.validation, made.test)] == [1, 1, 1]
 
 
 def test_parts_that_are_given_are_kept_and_the_rest_is_held_out():
