@@ -17,7 +17,7 @@ TAKES = (
     "(train-images-idx3-ubyte.gz, ...), or a folder with one folder of images for each class"
 )
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".gif", ".bmp", ".webp")
 
 PART_FOLDERS = (
     dict.fromkeys(("train", "training"), TRAIN)
@@ -116,7 +116,7 @@ def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
     """The files that names stand for: a file for itself, a folder for the image files below it.
 
     Returns:
-        The files, and pictures in folders whose format is not read.
+        The files, and what else lies in the folders.
 
     Raises:
         InputError: a name that is neither, or a folder without images.
@@ -125,12 +125,12 @@ def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            every = [(file, os.path.splitext(file)[1].lower()) for file in _walk(path)]
-            below = [file for file, extension in every if extension in EXTENSIONS]
+            every = [file for file in _walk(path) if not _is_paper(Path(file))]
+            below = [file for file in every if _extension(file) in EXTENSIONS]
             if not below:
                 raise InputError(f"{name} has no image files in it ({', '.join(EXTENSIONS)}).")
             found += below
-            skipped += [_unread(file, extension) for file, extension in every if extension in _UNREAD_EXTENSIONS]
+            skipped += [_unread(file, file, IMAGES) for file in every if _extension(file) not in EXTENSIONS]
         elif path.exists():
             found.append(name)
         else:
@@ -138,8 +138,14 @@ def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
     return found, skipped
 
 
-def _unread(id: str, extension: str) -> Skipped:
-    return Skipped(id, f"{extension} files are not read; save it as PNG or JPEG")
+def _unread(id: str, path: str, kind: FileKind) -> Skipped:
+    if _extension(path) in _UNREAD_EXTENSIONS:
+        return Skipped(id, f"{_extension(path)} files are not read; save it as PNG or JPEG")
+    return Skipped(id, f"not named as {kind.plural} are ({', '.join(kind.extensions)})")
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
 
 
 def each_once(listed: list[ClassFile]) -> tuple[list[ClassFile], list[Skipped]]:
@@ -205,13 +211,11 @@ def _class_files(folder: Path, root: Path, kind: FileKind) -> tuple[list[ClassFi
     found, skipped = [], []
     for class_folder in _folders_in(folder):
         for path in _walk(class_folder):
-            id, extension = _id(path, root), os.path.splitext(path)[1].lower()
-            if extension in kind.extensions:
+            id = _id(path, root)
+            if _extension(path) in kind.extensions:
                 found.append(ClassFile(id, path, class_folder.name))
-            elif extension in _UNREAD_EXTENSIONS:
-                skipped.append(_unread(id, extension))
             else:
-                skipped.append(Skipped(id, f"not named as {kind.plural} are ({', '.join(kind.extensions)})"))
+                skipped.append(_unread(id, path, kind))
     return found, skipped
 
 

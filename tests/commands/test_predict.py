@@ -53,12 +53,18 @@ def test_files_that_cannot_be_read_are_named_and_have_no_line(finished, image_fo
     assert "1 predicted, 1 skipped." in said
 
 
-def test_pictures_of_a_folder_whose_format_is_not_read_are_named(finished, image_folder, table, tmp_path):
-    shutil.copytree(image_folder / "test" / "a", tmp_path / "photos")
-    (tmp_path / "photos" / "phone.HEIC").write_bytes(b"...")
-    rows, said = table(finished, tmp_path / "photos")
-    assert len(rows) == 6
-    assert f"Skipped {tmp_path / 'photos' / 'phone.HEIC'}: .heic files are not read" in said
+def test_files_of_a_folder_that_are_not_read_are_named(finished, image_folder, table, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(image_folder / "test" / "a", photos)
+    (photos / "phone.HEIC").write_bytes(b"...")
+    (photos / "LICENSE").write_text("free")
+    (photos / "000.png").rename(photos / "photo")
+    (photos / "003.png").rename(photos / "saved.jfif")
+    rows, said = table(finished, photos)
+    assert len(rows) == 5
+    assert f"Skipped {photos / 'phone.HEIC'}: .heic files are not read" in said
+    assert f"Skipped {photos / 'photo'}: not named as images are" in said
+    assert "5 predicted, 2 skipped." in said
 
 
 def test_a_file_that_is_named_twice_has_two_lines(finished, image_folder, table):
