@@ -9,7 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
@@ -89,11 +89,13 @@ class FeatureCache:
 
     Args:
         folder: made when it is needed.
-        limit_bytes: what all stores may take together; those used longest ago are deleted for new ones.
+        limit_bytes: what all stores may take together; those used longest ago are deleted for new ones, but none from
+            which this object has given features.
     """
 
     folder: Path
     limit_bytes: int
+    _given: set[Path] = field(default_factory=set, init=False, repr=False)
 
     def features(
         self,
@@ -139,28 +141,30 @@ class FeatureCache:
                     if progress:
                         progress(done, len(missing))
             os.utime(folder)
+            self._given.add(folder)
             return store.column(keys.ravel())
 
     def _has_room(self, store: RowStore, rows: int) -> bool:
         """Whether so many rows more fit into a store; of the others, those used longest ago are deleted for them."""
-        needed, own, others = store.bytes_of(rows), bytes_taken(store.folder), self._others(store)
-        if rows and not self._fits(needed, own, freed=sum(others.values())):
+        needed, own, kept, others = store.bytes_of(rows), bytes_taken(store.folder), *self._others(store)
+        if rows and not self._fits(needed, own + kept, freed=sum(others.values())):
             # Nothing is deleted in vain.
             return False
         for folder in list(others):
-            if self._fits(needed, own + sum(others.values())):
+            if self._fits(needed, own + kept + sum(others.values())):
                 break
             if delete(folder):
                 del others[folder]
-        return not rows or self._fits(needed, own + sum(others.values()))
+        return not rows or self._fits(needed, own + kept + sum(others.values()))
 
     def _begins_anew(self, store: RowStore, rows: int) -> bool:
         """Whether so many rows fit once the store's own are dropped: those that no run has used since this one began.
 
         Else a store that is full of photos of long ago would take no others for ever.
         """
-        taken = bytes_taken(store.folder) + sum(self._others(store).values())
-        if _last_used(store.folder) >= _BEGUN or not self._fits(store.bytes_of(rows), 0, freed=taken):
+        kept, others = self._others(store)
+        freed = bytes_taken(store.folder) + sum(others.values())
+        if _last_used(store.folder) >= _BEGUN or not self._fits(store.bytes_of(rows), kept, freed):
             return False
         store.clear()
         return self._has_room(store, rows)
@@ -169,11 +173,14 @@ class FeatureCache:
         on_disk = shutil.disk_usage(self.folder).free + freed
         return needed + kept <= self.limit_bytes and (not needed or needed + SPARE_BYTES <= on_disk)
 
-    def _others(self, store: RowStore) -> dict[Path, int]:
-        """What each of the other stores takes, those used longest ago first."""
+    def _others(self, store: RowStore) -> tuple[int, dict[Path, int]]:
+        """Of the other stores: what those take that stay, and what each takes that may go, the longest unused first."""
         # The folder may be one in which people keep other things: those are none of ours, and stay.
         found = [path for path in self.folder.iterdir() if _STORE_NAME.fullmatch(path.name) and is_store(path)]
-        return {path: bytes_taken(path) for path in sorted(found, key=_last_used) if path != store.folder}
+        taken = {path: bytes_taken(path) for path in sorted(found, key=_last_used) if path != store.folder}
+        return sum(taken[path] for path in taken if path in self._given), {
+            path: size for path, size in taken.items() if path not in self._given
+        }
 
 
 def _last_used(folder: Path) -> float:

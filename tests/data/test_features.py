@@ -180,17 +180,22 @@ def test_what_does_not_fit_the_disk_is_not_worked_out(cache, examples, monkeypat
 
 
 def test_the_network_that_was_used_longest_ago_makes_room(examples, tmp_path):
-    room = 2 * 9 * (12 + 64)
-    cache = FeatureCache(tmp_path / "cache", room)
-    for key in ("old", "used again", "old"):
-        cache.features(examples, PREPARE, Counting(key).network())
-    cache.features(examples, PREPARE, Counting("new").network())
-    counts = {}
-    for key in ("new", "old"):
+    def rows_worked_out(key):
         counting = Counting(key)
-        cache.features(examples, PREPARE, counting.network())
-        counts[key] = counting.rows
-    assert counts == {"new": 0, "old": 0}
+        FeatureCache(tmp_path / "cache", 2 * 9 * (12 + 64)).features(examples, PREPARE, counting.network())
+        return counting.rows
+
+    assert [rows_worked_out(key) for key in ("old", "used again", "old", "new")] == [9, 9, 0, 9]
+    assert [rows_worked_out(key) for key in ("new", "old", "used again")] == [0, 0, 9]
+
+
+def test_what_a_cache_has_given_does_not_make_room_for_what_it_is_asked_for_next(examples, tmp_path):
+    folder, room = tmp_path / "cache", 9 * (12 + 64)
+    cache = FeatureCache(folder, room)
+    first = cache.features(examples, PREPARE, Counting("first").network())
+    assert cache.features(examples, PREPARE, Counting("second").network()) is None
+    np.testing.assert_allclose(first[:], means(examples), rtol=1e-6)
+    assert FeatureCache(folder, room).features(examples, PREPARE, Counting("second").network()) is not None
 
 
 def test_nothing_is_deleted_for_what_has_no_room_even_so(examples, tmp_path):
@@ -216,9 +221,10 @@ def test_a_network_that_another_process_is_at_work_with_does_not_make_room(examp
     cache = FeatureCache(tmp_path / "cache", 9 * (12 + 64))
     cache.features(examples, PREPARE, Counting("busy").network())
     (folder,) = cache.folder.iterdir()
+    other = FeatureCache(cache.folder, cache.limit_bytes)
     with row_store.RowStore(folder, (3,), np.float32).locked():
-        assert cache.features(examples, PREPARE, Counting("new").network()) is None
-    assert cache.features(examples, PREPARE, Counting("new").network()) is not None
+        assert other.features(examples, PREPARE, Counting("new").network()) is None
+    assert other.features(examples, PREPARE, Counting("new").network()) is not None
     assert not folder.exists()
 
 
