@@ -29,6 +29,13 @@ def test_one_cycle_rises_for_three_tenths_and_falls_to_a_ten_thousandth():
     assert values[100] == pytest.approx(1e-4)
 
 
+def test_warm_up_rises_from_nothing_for_a_tenth_and_a_cosine_falls_from_there():
+    values = rates("warmup_cosine", 0.2, 100)
+    assert values[:11] == pytest.approx([0.02 * step for step in range(11)])
+    assert values[55] == pytest.approx(0.1)
+    assert values[100] == pytest.approx(0, abs=1e-9)
+
+
 @pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_every_optimizer_goes_downhill(name):
     x = keras.Variable(1.0, name="kernel")
