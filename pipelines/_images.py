@@ -62,7 +62,7 @@ def read(
     data: Sequence[str], class_names: Sequence[str], folder: str | None = None
 ) -> tuple[Examples, Sequence[Skipped], Sequence[str]]:
     """What `evaluate --data` names: a table of photos, or what `run --data` takes."""
-    from kerasuite.data import sources
+    from kerasuite.data import folders, sources
 
     if len(data) > 1:
         raise InputError(f"--data takes one of {' and '.join(data)} at a time.")
@@ -70,7 +70,9 @@ def read(
 
     notes, is_table = (), data.endswith((".csv", ".tsv"))
     if is_table and folder and not Path(folder).expanduser().is_dir():
-        notes, folder = (f"{folder} is not there any more: paths start from the folder of {data}.",), None
+        if folder not in folders.NAMES:  # a data set's name is the default, and no folder that was there once
+            notes = (f"{folder} is not there any more: paths start from the folder of {data}.",)
+        folder = None
     listed = {"data": folder, "labels": data} if is_table else {"data": data}
     with progress.bar("Checking images") as shown:
         examples, skipped, found = sources.labelled_images(class_names=class_names, progress=shown, **listed)
