@@ -28,6 +28,26 @@ VIEWS = 8
 SAMPLED_ROWS = 2048
 
 
+def stages(config: config.Settings, base: Backbone) -> list[Stage]:
+    """What is trained, in order.
+
+    Raises:
+        InputError: the backbone has no such part to unfreeze.
+    """
+    from kerasuite.models import backbones
+
+    whole = base.model
+    if config.train_from_scratch:
+        return [Stage("all", None, whole, 1, config.epochs)]
+    if config.unfreeze == "none":
+        return [Stage("head", whole, None, config.views or 1, config.epochs)]
+    head = Stage("head", whole, None, 1, config.head_epochs)
+    if config.unfreeze == "all":
+        return [head, Stage("all", None, whole, 1, config.epochs)]
+    layer = backbones.last_stage_cut(whole) if config.unfreeze == "last_stage" else config.unfreeze
+    return [head, Stage(f"behind {layer}", *backbones.split(whole, layer), config.views or VIEWS, config.epochs)]
+
+
 @dataclass(frozen=True)
 class FineTuning:
     """One run's training: the settings, the pretrained backbone, and the rows."""
@@ -38,29 +58,13 @@ class FineTuning:
     validation: Examples
     run_dir: Path
 
-    def stages(self) -> list[Stage]:
-        """What is trained, in order."""
-        from kerasuite.models import backbones
-
-        config, whole = self.config, self.base.model
-        if config.train_from_scratch:
-            return [Stage("all", None, whole, 1, config.epochs)]
-        if config.unfreeze == "none":
-            return [Stage("head", whole, None, config.views or 1, config.epochs)]
-        head = Stage("head", whole, None, 1, config.head_epochs)
-        if config.unfreeze == "all":
-            return [head, Stage("all", None, whole, 1, config.epochs)]
-        layer = backbones.last_stage_cut(whole) if config.unfreeze == "last_stage" else config.unfreeze
-        return [head, Stage(f"behind {layer}", *backbones.split(whole, layer), config.views or VIEWS, config.epochs)]
-
     def fit(self, strategy: tf.distribute.Strategy) -> Fitted:
         """Train stage by stage. A stage that does not lower the validation loss leaves the weights as they were."""
         from kerasuite.models import transfer
         from kerasuite.training import budget
 
-        # What cannot be unfrozen is refused before a photo is looked at.
-        stages = self.stages()
-        changes, several = _stage_rows.photo_changes(self.config, self.base), any(s.views > 1 for s in stages)
+        in_order = stages(self.config, self.base)
+        changes, several = _stage_rows.photo_changes(self.config, self.base), any(s.views > 1 for s in in_order)
         if (self.config.views or 1) > 1 and not (changes and several):
             print(
                 f"--views {self.config.views} is not used: views are of photos that are changed, before a frozen part."
@@ -72,10 +76,10 @@ class FineTuning:
             transfer.standardise(head, self.some_features())
         stage_rows = StageRows(self.config, self.base, self.train, self.validation, self.run_dir)
         are_changed = False
-        for stage in stages:
+        for stage in in_order:
             earlier, rows = len(fitted.history) if fitted else 0, stage_rows.of(stage)
             are_changed |= rows.are_changed
-            minutes = self.minutes_left(stage, began, fitted, is_last=stage is stages[-1])
+            minutes = self.minutes_left(stage, began, fitted, is_last=stage is in_order[-1])
             try:
                 fitted = self.fit_stage(stage, rows, head, strategy, fitted, minutes)
             except budget.NoTime as none:
@@ -106,7 +110,7 @@ class FineTuning:
         rows = np.random.default_rng(self.config.seed).permutation(len(self.train))[:SAMPLED_ROWS]
         network = _stage_rows.frozen_network(self.config, self.base, self.base.model, "head", self.run_dir)
         some, prepare = self.train.take(np.sort(rows)), _stage_rows.preparation(self.base)
-        return _stage_rows.features_in_memory(self.config, some, prepare, network)
+        return _stage_rows.features_in_memory(self.config, some, prepare, network, self.run_dir)
 
     def minutes_left(self, stage: Stage, began: float, before: Fitted | None, *, is_last: bool) -> float | None:
         """Minutes for a stage, of those that the settings give: all that are left, or half where others follow."""
@@ -177,7 +181,6 @@ class FineTuning:
 
     def rate_groups(self, stage: Stage, model: keras.Model, num_updates: int) -> list[tuple[Any, Sequence[Any]]]:
         """(optimizer, variables) of the head, the last stage and what comes before it: the earlier, the slower."""
-        from kerasuite.models import backbones
         from kerasuite.training import optimizers
 
         config = self.config
@@ -192,16 +195,19 @@ class FineTuning:
         variables = model.layers[-2].trainable_variables
         if config.train_from_scratch:
             return [*groups, group(1.0, variables)]
-        together = [*groups, group(config.backbone_rate, variables)]
-        if stage.frozen is not None:
-            return together
+        # Layers are in the order in which they are passed, so the last stage's variables are the last.
+        first = max(len(variables) - self.variables_of_last_stage(), 0)
+        groups.append(group(config.backbone_rate, variables[first:]))
+        return [*groups, group(config.backbone_rate**2, variables[:first])] if first else groups
+
+    def variables_of_last_stage(self) -> int:
+        """How many variables of the backbone belong to its last stage."""
+        from kerasuite.models import backbones
+
+        whole = self.base.model
         try:
-            cut = backbones.last_stage_cut(self.base.model)
+            cut = backbones.last_stage_cut(whole)
         except InputError:
             # A SavedModel is one layer: all of it is the last stage.
-            return together
-        # Layers are in the order in which they are passed, so the last stage's variables are the last.
-        _, upper = backbones.split(self.base.model, cut)
-        first = len(variables) - len(upper.trainable_variables)
-        last, earlier = variables[first:], variables[:first]
-        return [*groups, group(config.backbone_rate, last), group(config.backbone_rate**2, earlier)]
+            return len(whole.trainable_variables)
+        return len(backbones.split(whole, cut)[1].trainable_variables)

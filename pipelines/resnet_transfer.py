@@ -243,7 +243,7 @@ def baseline_features(config: Config, base: Backbone, run_dir: Path, examples: E
     if not config.train_from_scratch:
         run_directory.require_same(run_dir, "backbone", base.weights_digest)
         network = _stage_rows.frozen_network(config, base, base.model, "head", run_dir)
-        known = _stage_rows.features_in_memory(config, examples, preparation(base), network)
+        known = _stage_rows.features_in_memory(config, examples, preparation(base), network, run_dir)
         found["logistic_regression_on_features"] = known
     return found
 
@@ -266,23 +266,18 @@ def sections(
 ) -> list[Section]:
     """The report's sections on where the model looked, and on how the training photos were changed."""
     from kerasuite.data import pixels
-    from kerasuite.evaluation import explain, sheet
+    from kerasuite.evaluation import explain
 
-    prepare, changes = preparation(base), _stage_rows.photo_changes(config, base)
-    made = [explain.section(model, scores, lambda rows: pixels.thumbnails(examples.take(rows), prepare))]
-    if run_directory.remembered(run_dir, _stage_rows.CHANGED) and train is not None:
-        large = preparation(base, _stage_rows.ROOM_TO_CROP)
-        some = train.take(np.random.default_rng(config.seed).permutation(len(train))[:6])
-        looks = [pixels.thumbnails(some, prepare), *pixels.views(some, large, changes, 2, config.seed)]
-        names = [some.class_names[label] for label in some.labels]
-        made.append(sheet.augmentation_section(looks, names))
-    return made
+    prepare = preparation(base)
+    looked_at = explain.section(model, scores, lambda rows: pixels.thumbnails(examples.take(rows), prepare))
+    changed = _stage_rows.changed_photos(config, base, run_dir, train) if train is not None else None
+    return [looked_at, changed] if changed else [looked_at]
 
 
 def run(config: Config, run_dir: Path) -> dict[str, Any]:
     """Load, train, finish."""
     devices.strategy(config.devices, config.all_reduce)  # before anything else touches TensorFlow
-    backbone(config)  # what cannot be had is told before all photos are looked at
+    _fine_tuning.stages(config, backbone(config))  # what cannot be had or unfrozen is told before photos are looked at
     return _running.run(config, run_dir, load, train, finish)
 
 

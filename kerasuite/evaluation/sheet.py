@@ -64,18 +64,20 @@ class SheetDisplay:
         return self
 
 
-def augmentation_section(looks: Sequence[np.ndarray], names: Sequence[str]) -> Section:
+def augmentation_section(looks: Sequence[np.ndarray], names: Sequence[str], note: str = "") -> Section:
     """The report's section on how training changed its images.
 
     Args:
         looks: the same n images as they are, then changed, once or more: arrays (n, height, width, channels).
         names: n classes.
+        note: a sentence more on the changes.
     """
     captions = [f"{literal(name, 16)}{', changed' if k else ''}" for k in range(len(looks)) for name in names]
     sheet = SheetDisplay(
         [image for look in looks for image in look], captions, "Training images, and how they are changed"
     )
     text = "Each image as it is, and below it as the settings changed it at random for training."
+    text += f" {note}" if note else ""
     figure = Figure("As they are in the first row.", png(sheet, columns=len(names)), "augmentation")
     return Section("Augmentation", text, [figure])
 

@@ -17,9 +17,9 @@ from sklearn.datasets import load_sample_image
 
 from kerasuite import cli, run_directory
 from kerasuite.commands import run
-from kerasuite.data import features, row_store
+from kerasuite.data import features, files, row_store
 from kerasuite.errors import EnvironmentFault, InputError
-from kerasuite.models import resnet
+from kerasuite.models import resnet, transfer
 from kerasuite.pipelines import _fine_tuning, _stage_rows, resnet_transfer
 from kerasuite.training import loop
 
@@ -186,12 +186,40 @@ def test_features_that_find_no_room_are_not_cached_and_it_is_said(config, tmp_pa
     assert "find no room" in capsys.readouterr().out
 
 
-def test_of_the_views_as_many_are_taken_as_find_room(config, tmp_path, capsys):
-    # Of 21 training photos: each version has eight numbers in float32, and a key.
-    room = 2.5 * 21 * (8 * 4 + row_store.KEY.itemsize)
+def test_of_the_views_as_many_are_taken_as_find_room_beside_what_else_the_run_needs(config, tmp_path, capsys):
+    # 21 training photos in two versions and a half, and they and 6 for validation as they are: each has eight numbers
+    # in float32, and a key.
+    room = (2.5 * 21 + 21 + 6) * (8 * 4 + row_store.KEY.itemsize)
     few = replace(config, unfreeze="none", views=4, cache=str(tmp_path / "small"), cache_gb=room / 2**30, epochs=1)
     train(few, tmp_path / "run")
     assert "Of 4 changed versions of each photo 2 find room" in capsys.readouterr().out
+
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "small").rglob("*.bin")}
+    train(few, tmp_path / "next run")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "small").rglob("*.bin")} == written
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "expected"),
+    [
+        ("last_stage", {0.01: "head", 0.001: "stage_3"}),
+        ("stage_1", {0.01: "head", 0.001: "stage_3", 0.0001: "stage_2"}),
+        ("all", {0.01: "head", 0.001: "stage_3", 0.0001: "stem stage_1 stage_2"}),
+    ],
+)
+def test_the_earlier_a_stage_the_slower_it_is_trained(config, tmp_path, unfreeze, expected):
+    base = resnet_transfer.backbone(config)
+    config = replace(config, unfreeze=unfreeze)
+    tuning, stage = _fine_tuning.FineTuning(config, base, None, None, tmp_path), _fine_tuning.stages(config, base)[-1]
+    model = transfer.joined([transfer.copied(stage.tuned)], transfer.head(base.model.output_shape[-1], 3))
+    trained = {}
+    for optimizer, variables in tuning.rate_groups(stage, model, 100):
+        peak = optimizer.get_config()["learning_rate"]["config"]["warmup_target"]
+        # Of layers such as backbone/stage_2_1_norm and logits.
+        layers = [variable.path.split("/")[-2].split("_") for variable in variables]
+        trained[round(peak, 6)] = {"_".join(parts[: 1 + (parts[0] == "stage")]) for parts in layers}
+    wanted = {rate: {"logits"} if names == "head" else set(names.split()) for rate, names in expected.items()}
+    assert trained == wanted
 
 
 def test_photos_that_no_stage_changes_are_said_to_be_as_they_are(config, tmp_path, capsys):
@@ -199,6 +227,17 @@ def test_photos_that_no_stage_changes_are_said_to_be_as_they_are(config, tmp_pat
     assert "No photo was changed at random" in capsys.readouterr().out
     # By which the report has no sheet of changes.
     assert run_directory.remembered(tmp_path / "run", _stage_rows.CHANGED) is False
+
+
+@pytest.mark.parametrize("mixed", [{"mixup": 1.0}, {"cutmix": 1.0}])
+def test_the_report_shows_how_photos_were_mixed(config, tmp_path, mixed):
+    base = resnet_transfer.backbone(config)
+    rows = resnet_transfer.load(config).train
+    plain = replace(config, augment=False)
+    assert _stage_rows.changed_photos(plain, base, tmp_path, rows) is None
+    section = _stage_rows.changed_photos(replace(plain, **mixed), base, tmp_path, rows)
+    assert "those were mixed" in section.text
+    assert [figure.name for figure in section.figures] == ["augmentation"]
 
 
 def test_views_that_no_stage_has_a_use_for_are_said_to_be_unused(config, tmp_path, capsys):
@@ -362,10 +401,10 @@ def test_all_of_a_saved_model_can_be_trained(config, tmp_path):
 
 @pytest.mark.parametrize("unfreeze", ["stage_9", "last_stage"])
 def test_what_cannot_be_unfrozen_is_refused_before_a_photo_is_looked_at(config, tmp_path, monkeypatch, unfreeze):
-    monkeypatch.setattr(features, "_computed", lambda *arguments: pytest.fail("a photo was looked at"))
-    settings = replace(config, backbone=saved_model(tmp_path / "module"), unfreeze=unfreeze, cache=str(tmp_path))
+    monkeypatch.setattr(files, "check", lambda *arguments: pytest.fail("a photo was looked at"))
+    settings = replace(config, backbone=saved_model(tmp_path / "module"), unfreeze=unfreeze)
     with pytest.raises(InputError, match="cannot be cut"):
-        train(settings, tmp_path / "run")
+        run.start("resnet_transfer", replace(settings, output=str(tmp_path / "run")))
 
 
 def interrupted(config, folder, monkeypatch):
@@ -424,6 +463,7 @@ def test_listed_photos_are_trained_on_and_evaluated_under_the_name_of_the_table(
     assert "tiny.keras on photos.csv" in (run_dir / "report.html").read_text()
     assert cli.main(["evaluate", str(run_dir), "--data", str(table), "--output", str(tmp_path / "again")]) == 0
     assert metrics_of(tmp_path / "again")["examples"]["test"] == 36
+    assert "not there any more" not in (tmp_path / "again" / "report.html").read_text()
 
 
 def test_a_test_photo_that_is_taken_away_is_named(config, photos, tmp_path, monkeypatch):
