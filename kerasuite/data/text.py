@@ -21,6 +21,9 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 TEXT, TOKEN_IDS, NUM_TOKENS = "text", "token_ids", "num_tokens"
 BATCH_SIZE = 256
 LIMIT_BYTES = 2**30
+_FEWEST_CHARACTERS = 1000
+# BERT takes words of at most 100 characters, which are up to three bytes each in scripts without spaces.
+_LONGEST_WORD_BYTES = 300
 
 Tokenize = Callable[[tf.Tensor], tf.RaggedTensor]
 
@@ -55,13 +58,14 @@ def learnt_pieces(examples: Examples, size: int) -> list[str]:
 
 
 def _learnt_pieces(examples: Examples, size: int) -> list[str]:
-    import keras_hub
+    from tensorflow_text.tools.wordpiece_vocab.bert_vocab_from_dataset import bert_vocab_from_dataset
 
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
+    # A character is two pieces, one for the beginning of a word and one for elsewhere: half the vocabulary at most.
+    characters = {"max_unique_chars": max(size // 4, _FEWEST_CHARACTERS)}
     try:
-        return keras_hub.tokenizers.compute_word_piece_vocabulary(
-            texts, size, lowercase=True, strip_accents=True, reserved_tokens=list(SPECIAL)
-        )
+        # Its words are those that `WordPiece` cuts into pieces: in lower case, and in parts of characters (NFD).
+        return bert_vocab_from_dataset(texts, size, list(SPECIAL), {"lower_case": True}, characters)
     # Its search for a threshold ends in errors of its own where there are hardly any words.
     except (ValueError, IndexError, RuntimeError) as fault:
         raise InputError(
@@ -84,7 +88,10 @@ class WordPiece(tf.Module):
     def __init__(self, vocabulary: Sequence[str], lowercase: bool):
         super().__init__(name="word_piece")
         self._tokenizer = tf_text.FastBertTokenizer(
-            list(vocabulary), token_out_type=tf.int32, lower_case_nfd_strip_accents=lowercase
+            list(vocabulary),
+            max_bytes_per_word=_LONGEST_WORD_BYTES,
+            token_out_type=tf.int32,
+            lower_case_nfd_strip_accents=lowercase,
         )
 
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:

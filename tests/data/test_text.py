@@ -5,7 +5,15 @@ import tensorflow as tf
 from kerasuite.contracts import Examples
 from kerasuite.data import batches
 from kerasuite.data.lengths import LengthPlan
-from kerasuite.data.text import NUM_TOKENS, TextPreparation, Vocabulary, WordPiece, cut_note, tokenised
+from kerasuite.data.text import (
+    NUM_TOKENS,
+    TextPreparation,
+    Vocabulary,
+    WordPiece,
+    cut_note,
+    learnt_pieces,
+    tokenised,
+)
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "bad", "film", "##s", "!", "cafe", "影", "한"]
 TEXTS = ["Good films!", "bad", "Café 影影", "awful\u00a0film", "good " * 20, "[SEP] good"]
@@ -93,3 +101,26 @@ def test_no_more_is_kept_than_the_encoder_takes():
     vocabulary = Vocabulary(WordPiece(PIECES, lowercase=True), start=2, end=3, pad=0, longest=4)
     served = TextPreparation(vocabulary, max_length=512).serve_batch(tf.constant(["good good good"]))
     assert served.row_lengths().numpy().tolist() == [4]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["영화가 정말 좋다", "이 영화는 좋았다"],
+        ["Ça va, crème brûlée", "İstanbul Straße"],
+        # 1,500 characters.
+        ["".join(chr(0x4E00 + k) for k in range(first, first + 50)) for first in range(0, 1500, 50)],
+    ],
+    ids=["Korean", "accents", "Chinese"],
+)
+def test_a_vocabulary_learnt_from_texts_knows_their_words(texts):
+    rows = Examples({"text": np.array(texts * 20, object)}, np.zeros(20 * len(texts), int))
+    pieces = learnt_pieces(rows, 8000)
+    assert pieces[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    ids = WordPiece(pieces, lowercase=True)(tf.constant(texts)).flat_values.numpy()
+    assert pieces.index("[UNK]") not in ids
+
+
+def test_a_word_of_a_hundred_characters_of_three_bytes_is_cut_into_pieces():
+    pieces = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ก", "##ก"], lowercase=False)
+    assert pieces(tf.constant(["ก" * 100, "ก" * 101])).to_list() == [[4, *[5] * 99], [1]]
