@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -206,6 +206,7 @@ class Splits:
         num_skipped: how many these are, if more than are named.
         notes: sentences that a reader of the report should know (a size that was chosen).
         warnings: sentences to read before any number (what was skipped, what stands in train and in test).
+        columns: of a table, what those are called that were taken: "text" and "label", each with its name.
     """
 
     train: Examples
@@ -215,6 +216,7 @@ class Splits:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     num_skipped: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         empty = [name for name in ("train", "validation", "test") if not len(getattr(self, name))]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerasuite import whole_files
+from kerasuite import run_directory, whole_files
 from kerasuite.contracts import Examples, Skipped
 from kerasuite.pipelines import _classification
 from kerasuite.pipelines._answers import Answers, Asked
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kerasuite.evaluation.report import Section
 
 BATCH_SIZE, CHUNK = 64, 4096
+COLUMNS = "columns"
 
 
 def rows(prepare: TextPreparation, read: Callable, *, multi_label: bool = False) -> Rows:
@@ -63,7 +64,8 @@ def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skippe
     from kerasuite.data import unlabelled_texts
     from kerasuite.data.text_columns import Columns
 
-    columns = Columns(asked.settings["text_column"], asked.settings["label_column"], flag="--column")
+    said, usual = (asked.settings[name] for name in ("text_column", "label_column")), usual_columns(asked.run_dir)
+    columns = Columns(*said, flag="--column", usual=usual)
     given = ((f"text[{number}]", text.strip()) for number, text in enumerate(asked.texts, 1))
     plain = ((name, text or Skipped(name, "no text")) for name, text in given)
     say = partial(print, file=sys.stderr)
@@ -71,6 +73,11 @@ def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skippe
     while some := list(itertools.islice(every, CHUNK)):
         bad = [text for _, text in some if isinstance(text, Skipped)]
         yield [(name, text.encode("utf-8", "replace")) for name, text in some if isinstance(text, str)], bad
+
+
+def usual_columns(run_dir: Path) -> dict[str, str]:
+    """What the columns are called that a run was trained on: nothing where its texts were in no table."""
+    return run_directory.remembered(run_dir, COLUMNS) or {}
 
 
 def vocabulary(path: Path, size: int, train: Examples | None) -> list[str]:

@@ -227,7 +227,7 @@ def task(config: Config, run_dir: Path) -> Task:
         config,
         f"{base.name}, {config.tuning}",
         prepare,
-        _texts.rows(prepare, partial(read, config), multi_label=config.multi_label),
+        _texts.rows(prepare, partial(read, config, run_dir), multi_label=config.multi_label),
         features=lambda examples: {"logistic_regression_on_words": examples.inputs["text"]},
         near=True,
         choose_penalty=True,
@@ -235,11 +235,12 @@ def task(config: Config, run_dir: Path) -> Task:
     )
 
 
-def read(config: Config, data: Sequence[str], class_names: Sequence[str]):
+def read(config: Config, run_dir: Path, data: Sequence[str], class_names: Sequence[str]):
     """What `evaluate --data` names: texts and labels, in the columns that the run had."""
     from kerasuite.data import text_sources
 
-    return text_sources.labelled_texts(data, class_names, _columns(config))
+    columns = replace(_columns(config), usual=_texts.usual_columns(run_dir))
+    return text_sources.labelled_texts(data, class_names, columns)
 
 
 def _columns(config: Config) -> Columns:
@@ -252,6 +253,7 @@ def finish(
     config: Config, fitted: Fitted, splits: Splits, run_dir: Path, seconds: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
     """Export, score the export on the whole test set from strings, and write the report; metrics.json comes last."""
+    run_directory.remember(run_dir, _texts.COLUMNS, lambda: dict(splits.columns))
     return _classification.finish(task(config, run_dir), fitted, splits, run_dir, seconds)
 
 

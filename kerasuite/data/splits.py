@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -21,6 +22,7 @@ class Source:
     test: Examples | None = None
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parts(self) -> dict[str, Examples]:
@@ -123,7 +125,7 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
     refuse_overlap(**parts)
     absent = [sentence for name, part in parts.items() for sentence in absent_classes(name, part)]
     warnings = (*skipped_warning(source.skipped), *absent)
-    return Splits(train, validation, test, source.skipped, source.notes, warnings)
+    return Splits(train, validation, test, source.skipped, source.notes, warnings, columns=source.columns)
 
 
 def absent_classes(part: str, examples: Examples) -> list[str]:

@@ -157,12 +157,13 @@ def delimited(path: Path, has_names: bool = True) -> Table:
 
 
 def separator_of(path: Path) -> str:
-    """The comma, semicolon or tab that the first line has most of."""
+    """The comma, semicolon or tab that the first line has most of; if it has none, what the file's name says."""
     with opened(path) as file:
         line = file.readline()
         while line and not line.strip(b"\r\n"):
             line = file.readline()
-    return max(_SEPARATORS, key=line.decode("utf-8", "replace").count)
+    by_name = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ""
+    return max(by_name + _SEPARATORS, key=line.decode("utf-8", "replace").count)
 
 
 def opened(path: Path):
@@ -186,6 +187,8 @@ def _malformed(path: Path, separator: str) -> str:
     """Which row to look at, since polars does not say."""
     with opened(path) as file:
         lines = [line.decode("utf-8", "replace") for line in file.read().lstrip(b"\r\n").splitlines(keepends=True)]
+    # Python's csv takes no cell of over 131,072 characters by itself.
+    csv.field_size_limit(max(csv.field_size_limit(), sum(map(len, lines))))
     reader = csv.reader(lines, delimiter=separator, strict=True)
     # A cell in quotation marks may go over several lines.
     row, start, width = 1, 0, None

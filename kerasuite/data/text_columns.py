@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -27,12 +28,15 @@ class Columns:
     Args:
         between: the character between the labels of one text, where each may have several; None where each has one.
         flag: by which a person names the column of `what`, for errors.
+        usual: what the columns are called that a model was trained on, by what they are: they are taken where they
+            are there, and nothing else is said.
     """
 
     text: str | None = None
     label: str | None = None
     between: str | None = None
     flag: str = "--{what}-column"
+    usual: Mapping[str, str] = field(default_factory=dict)
 
 
 UNSAID = Columns()
@@ -57,7 +61,8 @@ def find(
     for what, name in said.items():
         if name not in frame.columns:
             raise InputError(f"{path} has no column {name!r} ({columns.flag.format(what=what)}); {there}.")
-    found, unclear = dict(said), {}
+    usual = {what: name for what, name in columns.usual.items() if name in frame.columns and name not in said.values()}
+    found, unclear = usual | said, {}
     for what, called in CALLED.items():
         guesses = [plain[name] for name in called if name in plain and plain[name] not in found.values()]
         # What is called by the plain name is meant; of other names one alone says enough.

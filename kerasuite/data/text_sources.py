@@ -31,11 +31,15 @@ _UNLABELLED = "unsup"
 
 
 class _Found(NamedTuple):
-    """Rows as frames of text, label, group, source and row, by part; and what was noticed in reading them."""
+    """Rows as frames of text, label, group, source and row, by part; and what was noticed in reading them.
+
+    `columns` is what the texts and labels are called in the first table.
+    """
 
     parts: dict[str, pl.DataFrame]
     skipped: tuple[Skipped, ...]
     notes: tuple[str, ...]
+    columns: Mapping[str, str] = {}
 
 
 def text_splits(
@@ -131,6 +135,7 @@ def _together(found: Sequence[_Found]) -> _Found:
         {part: pl.concat(frames) for part, frames in parts.items() if frames},
         tuple(one for each in found for one in each.skipped),
         tuple(dict.fromkeys(note for each in found for note in each.notes)),
+        next((each.columns for each in found if each.columns), {}),
     )
 
 
@@ -168,8 +173,10 @@ def _of_table(path: Path, columns: Columns, part: str, name: str) -> _Found:
     if not len(kept):
         first = f", the first is {skipped[0]}" if skipped else ""
         raise InputError(f"{path} has no row that can be used{first}. Each row needs a text and a label.")
+    called = {what: names[what] for what in (TEXT, LABEL)}
+    found = _Found({part: kept.drop(SPLIT)}, skipped, table.notes + notes, called)
     if SPLIT not in names:
-        return _Found({part: kept.drop(SPLIT)}, skipped, table.notes + notes)
+        return found
     said = kept[SPLIT].str.to_lowercase().replace("", TRAIN)
     unknown = kept.filter(~said.is_in(list(PART_FOLDERS)))
     if len(unknown):
@@ -180,7 +187,7 @@ def _of_table(path: Path, columns: Columns, part: str, name: str) -> _Found:
         )
     part_of = said.replace_strict(PART_FOLDERS)
     parts = {part: kept.filter(part_of == part).drop(SPLIT) for part in PARTS}
-    return _Found({part: frame for part, frame in parts.items() if len(frame)}, skipped, table.notes + notes)
+    return found._replace(parts={part: frame for part, frame in parts.items() if len(frame)})
 
 
 def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tuple[Skipped, ...]]:
@@ -219,6 +226,8 @@ def _of_folder(root: Path, before: str) -> _Found:
         labelled = [file for file in files if file.class_name != _UNLABELLED]
         if len(labelled) < len(files):
             notes += (f"{len(files) - len(labelled):,} texts of {part} in {_UNLABELLED} have no label: not used.",)
+        if not labelled:
+            raise InputError(f"The texts of {part} in {root} are all in {_UNLABELLED}, which have no label. {_TAKES}.")
         texts = [text_of(file.path) for file in labelled]
         rows = pl.DataFrame(
             {
@@ -239,7 +248,7 @@ def _of_folder(root: Path, before: str) -> _Found:
 def text_of(path: str) -> str:
     """The text of a file, what is no UTF-8 in it replaced; InputError where it cannot be read."""
     try:
-        return Path(path).read_text("utf-8", "replace").strip()
+        return Path(path).read_text("utf-8-sig", "replace").strip()
     except OSError as fault:
         raise InputError(f"{path} cannot be read: {fault.strerror}.") from fault
 
@@ -263,7 +272,7 @@ def _source(found: _Found, columns: Columns) -> Source:
     notes = found.notes
     if columns.between is not None and (bare := sum(int((~part.labels.any(1)).sum()) for part in parts.values())):
         notes += (f"{bare:,} of {len(every):,} texts have no label: they count as of none of the classes.",)
-    return Source(*(parts.get(part) for part in PARTS), skipped=found.skipped, notes=notes)
+    return Source(*map(parts.get, PARTS), skipped=found.skipped, notes=notes, columns=found.columns)
 
 
 def _several(labels: str, between: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from kerasuite.contracts import Skipped
-from kerasuite.data import tables, text_columns
+from kerasuite.data import folders, tables, text_columns
 from kerasuite.data.text_columns import TEXT, UNSAID, Columns
 from kerasuite.data.text_sources import NOT_UTF8, text_of
 from kerasuite.errors import InputError
@@ -33,30 +33,38 @@ def texts(
     Raises:
         InputError: a file is not there, or it is not clear which of its columns holds the texts.
     """
-    for name in names:
-        path = Path(name).expanduser()
-        if path.is_dir():
-            below = [each for each in sorted(path.rglob("*")) if each.suffix.lower() == ".txt" or tables.is_table(each)]
-            if not below:
-                raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")
-            yield from texts([str(each) for each in below], columns, column=column, say=say)
-        elif not path.is_file():
-            raise InputError(f"{name} is neither a file nor a folder.")
-        elif tables.is_table(path):
-            yield from _texts_of_table(path, columns, column, say)
+    # All are looked for before the first is read.
+    files = [file for name in names for file in _files(name)]
+    called = folders.called([path for path in files if tables.is_table(path)])
+    for path in files:
+        if path in called:
+            yield from _texts_of_table(path, called[path], columns, column, say)
         else:
-            yield name, _usable_text(name, text_of(name))
+            yield str(path), _usable_text(str(path), text_of(str(path)))
+
+
+def _files(name: str) -> list[Path]:
+    """The file of this name, or the tables and .txt files below the folder."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{name} is neither a file nor a folder.")
+    below = sorted(each for each in path.rglob("*") if each.is_file())
+    if found := [each for each in below if each.suffix.lower() == ".txt" or tables.is_table(each)]:
+        return found
+    raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")
 
 
 def _texts_of_table(
-    path: Path, columns: Columns, column: str | None, say: Callable[[str], None]
+    path: Path, called: str, columns: Columns, column: str | None, say: Callable[[str], None]
 ) -> Iterator[tuple[str, str | Skipped]]:
     frame, first_row, notes = tables.read(path)
     found, guessed = _text_column(path, frame, columns, column)
     for sentence in (*notes, *guessed):
         say(sentence)
     for row, text in enumerate(frame[found].fill_null("").str.strip_chars(), first_row):
-        name = f"{path.name}[{row}]"
+        name = f"{called}[{row}]"
         yield name, _usable_text(name, text)
 
 
@@ -64,7 +72,7 @@ def _text_column(path: Path, frame: pl.DataFrame, columns: Columns, column: str 
     """The column of the texts, as it is said, or guessed as for training; and a sentence on what was guessed."""
     only, *others = frame.columns
     if column is None and not others:
-        is_known = only == columns.text or only.strip().lower() in text_columns.CALLED[TEXT]
+        is_known = only in (columns.text, columns.usual.get(TEXT)) or only.strip().lower() in text_columns.CALLED[TEXT]
         note = f"The first line of {path.name}, {only!r}, is taken as the name of its column, not as a text."
         return only, () if is_known or not tables.is_delimited(path) else (note,)
     names, notes = text_columns.find(path, frame, replace(columns, text=column or columns.text), needs_label=False)

@@ -3,7 +3,7 @@ import pytest
 
 from kerasuite.data import splits
 from kerasuite.data.text_columns import Columns
-from kerasuite.data.text_sources import NOT_UTF8, labelled_texts, text_splits
+from kerasuite.data.text_sources import NOT_UTF8, labelled_texts, text_of, text_splits
 from kerasuite.errors import InputError
 
 ROWS = "".join(f"film {k} is good,pos\nfilm {k} is bad,neg\n" for k in range(6))
@@ -237,6 +237,31 @@ def test_several_labels_of_a_text_are_as_many_columns(tmp_path):
 )
 def test_data_that_cannot_be_learnt_from_are_refused_by_row(tmp_path, content, words):
     refused(saved(tmp_path / "a.csv", content), *words)
+
+
+def test_the_row_that_is_malformed_is_named_also_below_a_very_long_one(tmp_path):
+    long = "word " * 40_000
+    rows = [f"{long},x", *["short,y"] * 6, "a, b,x"]
+    refused(saved(tmp_path / "a.csv", "text,label\n" + "\n".join(rows) + "\n"), "Row 9 has more cells", "a, b,x")
+
+
+def test_texts_that_are_all_without_a_label_are_refused(tmp_path):
+    saved(tmp_path / "train" / "unsup" / "0.txt", "so good")
+    refused(str(tmp_path), "The texts of train", "all in unsup")
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_text(tmp_path):
+    saved(tmp_path / "a.txt", b"\xef\xbb\xbfso good\n")
+    assert text_of(str(tmp_path / "a.txt")) == "so good"
+
+
+@pytest.mark.parametrize(
+    ("names", "called"),
+    [("text,label", {"text": "text", "label": "label"}), ("words,label", {"text": "words", "label": "label"})],
+)
+def test_what_the_columns_were_called_goes_with_the_parts(tmp_path, names, called):
+    source = text_splits([saved(tmp_path / "a.csv", f"{names}\n{ROWS}")])
+    assert splits.complete(source, validation_fraction=0.2, test_fraction=0.2, seed=0).columns == called
 
 
 @pytest.mark.parametrize("name", ["nowhere.csv", "no*.csv"])

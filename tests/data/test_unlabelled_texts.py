@@ -25,6 +25,36 @@ def test_texts_to_predict_need_no_column_of_labels(tmp_path):
     assert dict(texts([str(path)], Columns("review"), column="stars")) == {"a.csv[2]": "1"}
 
 
+def test_the_column_that_was_trained_on_is_taken_where_it_is_there_and_it_is_said(tmp_path):
+    usual, said = Columns(usual={"text": "words", "label": "stars"}), []
+    path = tmp_path / "a.csv"
+    path.write_text("id,words,text\n7,so good,other\n")
+    assert dict(texts([str(path)], usual, say=said.append)) == {"a.csv[2]": "so good"}
+    assert said == ["Of a.csv, the column 'words' as the text is taken."]
+    path.write_text("id,text\n7,other\n")
+    assert dict(texts([str(path)], usual)) == {"a.csv[2]": "other"}
+    assert dict(texts([str(path)], usual, column="id")) == {"a.csv[2]": "7"}
+
+
+def test_texts_of_two_tables_of_one_name_have_names_of_their_own(tmp_path):
+    for year in ("2023", "2024"):
+        (tmp_path / year).mkdir()
+        (tmp_path / year / "a.csv").write_text(f"text\nso {year}\n")
+    found = texts([str(tmp_path / "2023" / "a.csv"), str(tmp_path / "2024")])
+    assert dict(found) == {"2023/a.csv[2]": "so 2023", "2024/a.csv[2]": "so 2024"}
+
+
+def test_a_file_that_is_not_there_is_refused_before_another_is_read(tmp_path):
+    (tmp_path / "a.csv").write_text("text\nso good\n")
+    with pytest.raises(InputError, match="nowhere.csv is neither"):
+        next(texts([str(tmp_path / "a.csv"), "nowhere.csv"]))
+
+
+def test_commas_in_a_tsv_of_one_column_part_nothing(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\nso good, really\n")
+    assert dict(texts([str(tmp_path / "a.tsv")])) == {"a.tsv[2]": "so good, really"}
+
+
 def test_a_column_that_is_not_there_is_refused_by_the_flag_that_named_it(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("so good\n")

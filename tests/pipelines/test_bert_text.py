@@ -127,6 +127,19 @@ def test_without_a_rate_a_narrower_encoder_learns_faster(config):
     assert peaks == {None: pytest.approx(2e-4 * 384 / width), 0.5: 0.5}
 
 
+def test_the_deeper_a_layer_the_slower_it_learns_by_the_decay(config):
+    base = bert_text.encoder(config, Path())
+    model = transfer.joined([base.model], transfer.head(base.model.output_shape[-1], 2))
+    settings = replace(config, learning_rate=0.1, head_rate=0.2, layer_decay=0.5)
+    peaks = {}
+    for optimizer, variables in TextTuning(settings, base, None, None, None, Path()).rate_groups(model, 100):
+        peak = optimizer.get_config()["learning_rate"]["config"]["peak"]
+        peaks |= dict.fromkeys((part for variable in variables for part in variable.path.split("/")), peak)
+    # The pooler and the last layer at the peak, then half of it a layer.
+    known = {"logits": 0.2, "pooled_dense": 0.1, "transformer_layer_1": 0.1, "transformer_layer_0": 0.05}
+    assert peaks.items() >= (known | {"token_embedding": 0.025, "embeddings_layer_norm": 0.025}).items()
+
+
 @pytest.mark.parametrize(
     ("tuning", "steps", "epochs"),
     [("full", 500, 3), ("full", 100, 10), ("full", 1, 20), ("frozen", 500, 20), ("frozen", 1, 100)],
@@ -253,7 +266,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_same_weights(config, refuse_other
 
 
 def test_texts_are_predicted_from_the_command_line_and_from_tables_in_order(finished, tmp_path, capsys):
-    path = write_table(tmp_path / "new.csv", [("film was fun",), ("",), ("x" * 1_000_000,)], names=("text",))
+    path = write_table(tmp_path / "new.csv", [("film was fun",), ("",), ("good film " * 100_000,)], names=("text",))
     assert cli.main(["predict", str(finished), str(path), "--text", "awful plot"]) == 0
     shown = capsys.readouterr()
     rows = list(csv.DictReader(shown.out.splitlines()))
@@ -261,6 +274,10 @@ def test_texts_are_predicted_from_the_command_line_and_from_tables_in_order(fini
     assert "Skipped new.csv[3]: no text" in shown.err
     predicted = kerasuite.load(finished).predictor(["awful plot", "film was fun"])
     assert [row["prediction"] for row in rows[:2]] == [name for name, _ in predicted]
+
+
+def test_a_finished_run_knows_the_columns_that_it_was_trained_on(finished):
+    assert _texts.usual_columns(finished) == {"text": "text", "label": "label"}
 
 
 def test_texts_are_predicted_in_faster_arithmetic_too(finished, capsys):
