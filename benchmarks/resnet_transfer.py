@@ -25,7 +25,7 @@ from kerasuite.pipelines import _stage_rows, resnet_transfer
 SPLITS = (0, 1, 2)
 FRACTIONS = {"test_fraction": 0.15, "validation_fraction": 0.15 / 0.85}
 LITE = {"backbone": "efficientnet_lite0"}
-TINY = {"backbone": "resnet14", "image_size": (96, 96), "unfreeze": "all", "epochs": 15, "patience": 15}
+TINY = {"backbone": "resnet14", "image_size": (64, 64), "unfreeze": "all", "epochs": 15, "patience": 15}
 PROBE = "logistic_regression_on_features"
 
 

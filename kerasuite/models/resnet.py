@@ -12,7 +12,7 @@ from kerasuite.models.cnn import normalisation
 
 # Keyword arguments of `build`: the depth counts the layers with weights along the longest way.
 SHAPES = {
-    "resnet14": {"blocks": (2, 2, 2), "filters": (32, 64, 128)},
+    "resnet14": {"blocks": (1, 1, 1, 1), "filters": (64, 128, 160, 160), "down": "pool"},
     "resnet18": {"blocks": (2, 2, 2, 2), "filters": (64, 128, 256, 512), "stem": "photo"},
     "resnet34": {"blocks": (3, 4, 6, 3), "filters": (64, 128, 256, 512), "stem": "photo"},
     "resnet50": {"blocks": (3, 4, 6, 3), "filters": (64, 128, 256, 512), "stem": "photo", "kind": "bottleneck"},
@@ -29,9 +29,10 @@ def build(
     filters: Sequence[int] = (32, 64, 128),
     kind: Literal["basic", "bottleneck"] = "basic",
     stem: Literal["small", "photo"] = "small",
+    down: Literal["stride", "pool"] = "stride",
     dropout: float = 0.0,
 ) -> keras.Model:
-    """A stem, then stages of residual blocks, each stage after the first at half the size.
+    """A stem, then stages of residual blocks, each at half the size of the one before.
 
     He et al. 2016, "Deep Residual Learning for Image Recognition", with two changes that became usual: a bottleneck
     halves in its 3x3 convolution (ResNet v1.5), and the last normalisation of each block starts at 0, so that the
@@ -44,6 +45,9 @@ def build(
         filters: channels of each stage; a bottleneck puts out four times as many.
         kind: `basic` (two 3x3 convolutions) or `bottleneck` (1x1, 3x3, 1x1).
         stem: `small` (3x3, full size: for images up to about 64 pixels) or `photo` (7x7 and pooling, a quarter).
+        down: how a stage halves the size: `stride`, in its first block, but for the first stage; `pool`, by a
+            convolution of its own and max-pooling, the first stage too. That learns more in the same time where images
+            are small (Page 2018, "How to Train Your ResNet").
         dropout: share of the pooled features dropped.
 
     Returns:
@@ -61,11 +65,13 @@ def build(
         x = _convolve(x, filters[0], 7, 2, "stem")
         x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     else:
-        x = _convolve(x, filters[0], 3, 1, "stem")
+        x = _convolve(x, filters[0] // 2 if down == "pool" else filters[0], 3, 1, "stem")
 
     for stage, (count, number) in enumerate(zip(blocks, filters, strict=True), 1):
+        if down == "pool":
+            x = _pooled(x, number, f"stage_{stage}_down")
         for k in range(1, count + 1):
-            stride = 2 if stage > 1 and k == 1 else 1
+            stride = 2 if down == "stride" and stage > 1 and k == 1 else 1
             name = f"stage_{stage}" if k == count else f"stage_{stage}_block_{k}"
             x = block(x, number, stride, name)
 
@@ -91,6 +97,13 @@ def _bottleneck(x, number: int, stride: int, name: str):
     y = _convolve(y, number, 3, stride, f"{name}_2")
     y = _convolve(y, 4 * number, 1, 1, f"{name}_3", last=True)
     return keras.layers.ReLU(name=name)(keras.layers.Add(name=f"{name}_add")((shortcut, y)))
+
+
+def _pooled(x, number: int, name: str):
+    """Convolution, max-pooling, normalisation, ReLU: in this order, since what follows has a quarter of the work."""
+    x = keras.layers.Conv2D(number, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
+    return keras.layers.ReLU(name=f"{name}_relu")(normalisation(f"{name}_norm")(x))
 
 
 def _shortcut(x, number: int, stride: int, name: str):

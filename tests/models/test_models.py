@@ -15,6 +15,7 @@ BUILDERS = {
     "cnn with options": lambda *sizes: cnn.build(*sizes, filters=(4, 6), batch_norm=True, l2=1e-3),
     "residual_cnn": lambda *sizes: residual_cnn.build(*sizes, filters=(4, 6, 8)),
     "resnet": lambda *sizes: resnet.build(*sizes, blocks=(1, 2), filters=(4, 8)),
+    "resnet with pooling": lambda *sizes: resnet.build(*sizes, blocks=(1, 1), filters=(4, 8), down="pool"),
     "resnet of bottlenecks": lambda *sizes: resnet.build(*sizes, blocks=(1, 1), filters=(2, 4), kind="bottleneck"),
 }
 SIZES = [((28, 28), 1, 10), ((8, 8), 3, 2), ((33, 20), 3, 100)]

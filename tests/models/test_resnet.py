@@ -1,5 +1,8 @@
 """Residual networks against the published ones."""
 
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,18 +18,27 @@ def test_a_published_shape_has_its_number_of_parameters(name, number):
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == number
 
 
-def test_resnet14_is_small_enough_to_ship():
+def test_the_weights_of_resnet14_are_small_enough_to_ship():
+    assert Path(resources.files("kerasuite") / "samples" / "resnet14.npz").stat().st_size < 3e6
+
+
+def test_resnet14_has_fourteen_layers_one_after_another():
     model = resnet.build((32, 32), 3, 10, **resnet.SHAPES["resnet14"])
-    assert 2 * model.count_params() < 3e6
-    # The stem, two convolutions in each of six blocks, and the logits.
+    # The stem, a convolution and a block of two in each of four stages, and the logits.
     names = [layer.name for layer in model.layers if hasattr(layer, "kernel") and "shortcut" not in layer.name]
     assert len(names) == 14
 
 
 def test_each_stage_after_the_first_halves_the_map():
-    model = resnet.build((64, 48), 3, None, **resnet.SHAPES["resnet14"])
+    model = resnet.build((64, 48), 3, None, blocks=(2, 1, 1), filters=(8, 16, 32))
     shapes = [model.get_layer(f"stage_{k}").output.shape[1:] for k in (1, 2, 3)]
-    assert shapes == [(64, 48, 32), (32, 24, 64), (16, 12, 128)]
+    assert shapes == [(64, 48, 8), (32, 24, 16), (16, 12, 32)]
+
+
+def test_with_pooling_each_stage_halves_the_map():
+    model = resnet.build((64, 48), 3, None, **resnet.SHAPES["resnet14"])
+    shapes = [model.get_layer(f"stage_{k}").output.shape[1:] for k in (1, 2, 3, 4)]
+    assert shapes == [(32, 24, 64), (16, 12, 128), (8, 6, 160), (4, 3, 160)]
 
 
 def test_a_photo_stem_leaves_a_quarter():
