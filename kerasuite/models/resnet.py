@@ -61,15 +61,11 @@ def build(
     block = partial({"basic": _basic, "bottleneck": _bottleneck}[kind])
     pixels = keras.Input((*image_size, channels), name="pixels")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1, name="signed_range")(pixels)
-    if stem == "photo":
-        x = _convolve(x, filters[0], 7, 2, "stem")
-        x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    else:
-        x = _convolve(x, filters[0] // 2 if down == "pool" else filters[0], 3, 1, "stem")
+    x = _stem(x, filters[0] // 2 if down == "pool" else filters[0], stem)
 
     for stage, (count, number) in enumerate(zip(blocks, filters, strict=True), 1):
         if down == "pool":
-            x = _pooled(x, number, f"stage_{stage}_down")
+            x = _convolve(x, number, 3, 1, f"stage_{stage}_down", pool=True)
         for k in range(1, count + 1):
             stride = 2 if down == "stride" and stage > 1 and k == 1 else 1
             name = f"stage_{stage}" if k == count else f"stage_{stage}_block_{k}"
@@ -82,6 +78,12 @@ def build(
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(pixels, logits, name="resnet")
+
+
+def _stem(x, number: int, kind: str):
+    if kind == "small":
+        return _convolve(x, number, 3, 1, "stem")
+    return keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(_convolve(x, number, 7, 2, "stem"))
 
 
 def _basic(x, number: int, stride: int, name: str):
@@ -99,13 +101,6 @@ def _bottleneck(x, number: int, stride: int, name: str):
     return keras.layers.ReLU(name=name)(keras.layers.Add(name=f"{name}_add")((shortcut, y)))
 
 
-def _pooled(x, number: int, name: str):
-    """Convolution, max-pooling, normalisation, ReLU: in this order, since what follows has a quarter of the work."""
-    x = keras.layers.Conv2D(number, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=name)(x)
-    x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
-    return keras.layers.ReLU(name=f"{name}_relu")(normalisation(f"{name}_norm")(x))
-
-
 def _shortcut(x, number: int, stride: int, name: str):
     """The input itself, or a 1x1 convolution of it where the shape changes."""
     if stride == 1 and x.shape[-1] == number:
@@ -114,10 +109,13 @@ def _shortcut(x, number: int, stride: int, name: str):
     return normalisation(f"{name}_shortcut_norm")(x)
 
 
-def _convolve(x, number: int, size: int, stride: int, name: str, *, last: bool = False):
-    """Convolution and normalisation; then ReLU, save for a block's last."""
+def _convolve(x, number: int, size: int, stride: int, name: str, *, pool: bool = False, last: bool = False):
+    """Convolution, perhaps pooling, and normalisation; then ReLU, save for a block's last."""
     x = keras.layers.Conv2D(
         number, size, stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
     )(x)
+    if pool:
+        # Here and not at the end: what follows has a quarter of the work.
+        x = keras.layers.MaxPooling2D(2, name=f"{name}_pool")(x)
     x = normalisation(f"{name}_norm", gamma="zeros" if last else "ones")(x)
     return x if last else keras.layers.ReLU(name=f"{name}_relu")(x)
