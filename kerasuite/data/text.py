@@ -61,7 +61,7 @@ def _learnt_pieces(examples: Examples, size: int) -> list[str]:
     from tensorflow_text.tools.wordpiece_vocab.bert_vocab_from_dataset import bert_vocab_from_dataset
 
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
-    # A character is two pieces, one for the beginning of a word and one for elsewhere: half the vocabulary at most.
+    # A character is two pieces, one for the beginning of a word and one for elsewhere: half of a large vocabulary.
     characters = {"max_unique_chars": max(size // 4, _FEWEST_CHARACTERS)}
     try:
         # Its words are those that `WordPiece` cuts into pieces: in lower case, and in parts of characters (NFD).
