@@ -156,50 +156,26 @@ def slow_and_cached_heads(data: str) -> None:
           f"{100 * abs(statistics.fmean(cached) - statistics.fmean(slow)):.2f} points.")  # fmt: skip
 
 
-def keras_inference(kind: str) -> dict:
-    """Images a second through ResNet-50 at 224, 64 at a time; random weights are as fast as others."""
-    import keras
-    import tensorflow as tf
-
-    from kerasuite import frozen
-    from kerasuite.models import backbones
-
-    if kind == "mixed_bfloat16":
-        keras.config.set_dtype_policy(kind)
-    model = backbones.load("resnet50", (224, 224), pretrained=False).model
-    batch = tf.random.stateless_uniform((64, 224, 224, 3), (0, 0)) * 255
-    if kind == "ours":
-        used = frozen.choose("auto", model, batch[:32])["used"]
-        call = frozen.forward(model, used)
-    else:
-        used, call = kind, tf.function(lambda x: model(x, training=False))
-    for _ in range(2):
-        call(batch).numpy()
-    times = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        call(batch).numpy()
-        times.append(time.perf_counter() - begun)
-    return {"used": used, "a_second": 64 / statistics.median(times)}
-
-
 def inference(torch_python: str | None) -> None:
     """ResNet-50 at 224: plain Keras, ours, and PyTorch where there is one, twice in turn."""
     rates: dict[str, list[float]] = {}
     for _ in range(2):
         for kind in ("float32", "mixed_bfloat16", "ours"):
-            rates.setdefault(f"Keras {kind}" if kind != "ours" else kind, []).append(
-                apart("inference", kind)["a_second"]
-            )
+            name = kind if kind == "ours" else f"Keras {kind}"
+            rates.setdefault(name, []).append(resnet50(sys.executable, "keras_resnet50.py", kind))
         for kind in ("float32", "bfloat16") if torch_python else ():
-            script = Path(__file__).with_name("torch_resnet50.py")
-            rates.setdefault(f"PyTorch {kind}", []).append(answer([torch_python, script, kind])["a_second"])
+            rates.setdefault(f"PyTorch {kind}", []).append(resnet50(torch_python, "torch_resnet50.py", kind))
     header("ResNet-50 at 224", "images a second")
     for name, found in rates.items():
         row(name, f"{statistics.fmean(found):.1f}")
     print(
         f"Ours is {statistics.fmean(rates['ours']) / statistics.fmean(rates['Keras float32']):.2f} times plain Keras."
     )
+
+
+def resnet50(python: str, script: str, kind: str) -> float:
+    """Images a second by a script beside this one."""
+    return answer([python, Path(__file__).with_name(script), kind])["a_second"]
 
 
 def input_speed(data: str) -> dict:
@@ -267,7 +243,6 @@ PARTS = {
     "run": whole_run,
     "plain": lambda data, seed, epochs: plain_keras(data, int(seed), int(epochs)),
     "head": lambda data, cache, seed, epochs, gb="8": cached_head(data, cache, int(seed), int(epochs), float(gb)),
-    "inference": keras_inference,
     "input": input_speed,
     "memory": lambda number: peak_memory(int(number)),
 }
