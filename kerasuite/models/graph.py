@@ -13,6 +13,9 @@ from kerasuite.errors import InputError
 
 _POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 _MOST_NAMED = 12
+# Share of the weights that lies before a last stage, at least: the cells of a NASNet each take the results of two, and
+# all of them would be its last stage.
+_LEAST_BEFORE = 0.01
 
 
 def calls(model: keras.Model) -> list[Any]:
@@ -47,11 +50,10 @@ def last_stage_cut(model: keras.Model) -> str:
 
     Taken is the last cut whose map (height x width) is larger than the last one; then, of the cuts around it that
     leave the same stage behind it, the one that passes on the fewest values. So a stage that opens by widening its
-    input (an inverted bottleneck) is cut before that, and one that opens by pooling behind that. Some weights lie
-    before the cut.
+    input (an inverted bottleneck) is cut before that, and one that opens by pooling behind that.
 
     Raises:
-        InputError: no cut has a larger map.
+        InputError: no cut has a larger map and a hundredth of the weights before it.
     """
     nodes = calls(model)
     places = [*_places(nodes), len(nodes) - 1]
@@ -62,10 +64,14 @@ def last_stage_cut(model: keras.Model) -> str:
     for place in reversed(places):
         if _area(nodes[place]) > area:
             if any(_weights(node) for node in nodes[place + 1 : pooled]):
-                return nodes[_narrowest(nodes, places, place)].operation.name
+                cut = _narrowest(nodes, places, place)
+                if _size(nodes[: cut + 1]) < _LEAST_BEFORE * _size(nodes):
+                    break
+                return nodes[cut].operation.name
             area = _area(nodes[place])
     raise InputError(
-        "The backbone has no last stage to speak of: it cannot be cut where its map is larger than at its end. "
+        "The backbone has no last stage to speak of: it cannot be cut where its map is larger than at its end, with "
+        f"{_LEAST_BEFORE:.0%} of its weights or more before that. "
         f"Pass --unfreeze none, --unfreeze all, or one of its layers: {_shortened(cuts(model)) or 'it has none'}."
     )
 
@@ -170,6 +176,12 @@ def _narrowest(nodes: list[Any], places: list[int], place: int) -> int:
 
 def _weights(node: Any) -> list[keras.Variable]:
     return getattr(node.operation, "weights", [])
+
+
+def _size(nodes: list[Any]) -> int:
+    """How many numbers the weights of the nodes have, each layer counted once."""
+    weights = {id(weight): weight for node in nodes for weight in _weights(node)}
+    return sum(math.prod(weight.shape) for weight in weights.values())
 
 
 def _shape(node: Any) -> tuple[int | None, ...]:

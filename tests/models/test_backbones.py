@@ -138,6 +138,24 @@ def test_a_model_of_one_size_has_no_last_stage():
         backbones.last_stage_cut(model)
 
 
+def test_a_network_that_can_be_cut_in_its_stem_alone_has_no_last_stage():
+    model = random_backbone("nasnetmobile").model
+    with pytest.raises(InputError, match="1% of its weights or more before that.*--unfreeze all"):
+        backbones.last_stage_cut(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", applications.functions())
+def test_every_network_of_keras_is_built_and_has_a_last_stage(name):
+    model = backbones.load(name, (96, 96), pretrained=False).model
+    assert len(model.output_shape) == 4
+    if name.startswith("nasnet"):
+        return
+    _, upper = backbones.split(model, backbones.last_stage_cut(model))
+    whole, last = (sum(weight.value.shape.num_elements() for weight in part.weights) for part in (model, upper))
+    assert 0.2 < last / whole < 0.85
+
+
 # keras.applications
 
 
