@@ -1,6 +1,6 @@
 """Photos: what the README claims of resnet_transfer, in accuracy and in speed.
 
-    python benchmarks/resnet_transfer.py --data trashnet [--only quality,frozen,inference,input,memory]
+    python benchmarks/resnet_transfer.py --data trashnet [--only quality,scratch,frozen,heads,inference,input,memory]
 
 Each part runs in processes of its own. Importing TensorFlow and loading weights are left out of all times; reading and
 decoding photos is in all of them. PyTorch's side of the inference part is benchmarks/torch_resnet50.py, which wants an
@@ -40,25 +40,16 @@ def whole_run(data: str, cache: str, seed: str, settings: str) -> dict:
     return metrics | {"right": [cells[1] == cells[2] for cells in (line.split(",") for line in table)]}
 
 
-def quality(data: str) -> None:
-    """TrashNet: the fine-tuned backbone against its linear probe, and the small network against itself from scratch."""
-    import numpy as np
-
-    from kerasuite.evaluation import metrics
-
-    kinds = {
-        "efficientnet_lite0": LITE,
-        "resnet14": TINY,
-        "resnet14 from scratch": TINY | {"train_from_scratch": True},
-    }
-    header("TrashNet", "test accuracy: mean (each split)", "linear probe", "seconds", "verdict on all splits")
+def quality(data: str, kinds: dict[str, dict]) -> dict[str, list[bool]]:
+    """Accuracy on three splits of each kind of run, by name; returns whether each test row of all splits is right."""
+    header("TrashNet", "test accuracy: mean (each split)", "linear probe", "seconds", "verdict on each split")
     right = {}
     for name, settings in kinds.items():
         with tempfile.TemporaryDirectory() as cache:
             runs = [apart("run", data, cache, str(seed), json.dumps(settings)) for seed in SPLITS]
         values = [run["test"]["accuracy"]["value"] for run in runs]
         probes = [run["baselines"].get(PROBE, run["baselines"]["majority"])["accuracy"]["value"] for run in runs]
-        right[name] = np.concatenate([run["right"] for run in runs])
+        right[name] = [is_right for run in runs for is_right in run["right"]]
         each = ", ".join(f"{value:.3f}" for value in values)
         verdicts = ", ".join(run["verdict"] for run in runs)
         row(
@@ -68,8 +59,19 @@ def quality(data: str) -> None:
             f"{statistics.fmean(run['seconds']['total'] for run in runs):.0f}",
             verdicts,
         )
-    word, p = metrics.verdict(right["resnet14"], right["resnet14 from scratch"])
-    print(f"\nresnet14's transfer against itself from scratch, {len(right['resnet14']):,} rows: {word}, p = {p:.2g}.")
+    return right
+
+
+def transfer_and_scratch(data: str) -> None:
+    """The small network against itself from scratch, by the paired test over the test rows of three splits."""
+    import numpy as np
+
+    from kerasuite.evaluation import metrics
+
+    right = quality(data, {"resnet14": TINY, "resnet14 from scratch": TINY | {"train_from_scratch": True}})
+    transfer, scratch = map(np.array, right.values())
+    word, p = metrics.verdict(transfer, scratch)
+    print(f"\nresnet14's transfer against itself from scratch, {len(transfer):,} rows: {word}, p = {p:.2g}.")
 
 
 def plain_keras(data: str, seed: int, epochs: int) -> dict:
@@ -262,7 +264,8 @@ def print_memory() -> None:
 
 
 SECTIONS = {
-    "quality": lambda given: quality(given.data),
+    "quality": lambda given: quality(given.data, {"efficientnet_lite0": LITE}),
+    "scratch": lambda given: transfer_and_scratch(given.data),
     "frozen": lambda given: frozen_stage(given.data),
     "heads": lambda given: slow_and_cached_heads(given.data),
     "inference": lambda given: inference(given.torch_python),
