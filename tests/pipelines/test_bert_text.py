@@ -178,6 +178,26 @@ def test_an_encoder_from_random_weights_learns_its_vocabulary_from_the_training_
     assert cli.main(["predict", str(run_dir), "--text", "good film"]) == 0
 
 
+@pytest.fixture(scope="module")
+def roberta(config, tmp_path_factory):
+    folder = tiny_bert.write_roberta(tmp_path_factory.mktemp("encoder") / "roberta", tiny_bert.tensors())
+    return replace(config, encoder=str(folder), tuning="frozen")
+
+
+def test_a_roberta_reads_pairs_of_bytes(roberta):
+    prepare = bert_text.preparation(roberta, bert_text.encoder(roberta, Path()))
+    ids = tf.function(prepare.serve_batch)(tf.constant(["fog", "a fog"]))
+    # A space and an f are a pair of its vocabulary.
+    assert ids.to_list() == [[0, 8, 14, 9, 2], [0, 4, 21, 14, 9, 2]]
+
+
+@pytest.mark.slow
+def test_a_roberta_serves_what_it_says_in_python(roberta, tmp_path):
+    metrics = metrics_of(run.start("bert_text", replace(roberta, output=str(tmp_path / "run"))))
+    assert metrics["servable"]["checked"] == 24
+    assert metrics["servable"]["max_difference"] < 1e-5
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tuning", ["frozen", "last_1_layers", "lora"])
 def test_the_other_tiers_end_in_a_report_too(config, tmp_path, tuning):
