@@ -47,7 +47,7 @@ class TextTuning:
     def fit_encoder(self, strategy: tf.distribute.Strategy) -> Fitted:
         """Train a new head and what the settings name of the encoder, on batches of like lengths."""
         from kerasuite.data import batches
-        from kerasuite.models import encoder_tuning, transfer
+        from kerasuite.models import encoder_tuning, fused, transfer
         from kerasuite.training import precision
 
         config, prepare, head = self.config, self.prepare, self.new_head()
@@ -84,13 +84,13 @@ class TextTuning:
         *_, network, tuned = fitted.model.layers
         head.set_weights(tuned.get_weights())
         network = encoder_tuning.merged(self.base.model, network) if config.tuning == "lora" else network
-        return replace(fitted, model=transfer.joined([network], head))
+        return replace(fitted, model=transfer.joined([fused.fuse(network)], head))
 
     def fit_head(self, strategy: tf.distribute.Strategy) -> Fitted:
         """Run the encoder once over every text, and train a head on the vectors."""
         from kerasuite.data import batches
         from kerasuite.data.features import FeaturePreparation, examples_of
-        from kerasuite.models import encoder_tuning, transfer
+        from kerasuite.models import fused, transfer
 
         network, head = self.frozen_network(), self.new_head()
         found = [self.vectors(part, network) for part in (self.train, self.validation)]
@@ -111,7 +111,7 @@ class TextTuning:
             strategy=strategy,
         )
         head.set_weights(fitted.model.layers[-1].get_weights())
-        return replace(fitted, model=transfer.joined([encoder_tuning.copied(self.base.model)], head))
+        return replace(fitted, model=transfer.joined([fused.fuse(self.base.model)], head))
 
     def fitted(self, build, training, held_out, steps_per_epoch: int, groups: Groups, **options: Any) -> Fitted:
         """What `fit.fit` leaves, with all that both ways have in common."""
@@ -207,8 +207,9 @@ class TextTuning:
         import tensorflow as tf
 
         from kerasuite.data.features import Network
+        from kerasuite.models import fused
 
-        model = self.base.model
+        model = fused.fuse(self.base.model)
         arithmetic = run_directory.remember(
             self.run_dir,
             "precision of the frozen encoder",
