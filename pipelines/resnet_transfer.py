@@ -53,7 +53,7 @@ __all__ = [
 SAMPLE = {
     "data": "trashnet_sample",
     "backbone": "resnet14",
-    "image_size": (64, 64),
+    "image_size": (96, 96),
     "views": 2,
     "head_epochs": 12,
     "epochs": 8,
