@@ -92,7 +92,8 @@ class TextTuning:
         from kerasuite.data.features import FeaturePreparation, examples_of
         from kerasuite.models import fused, transfer
 
-        network, head = self.frozen_network(), self.new_head()
+        encoder, head = fused.fuse(self.base.model), self.new_head()
+        network = self.frozen_network(encoder)
         found = [self.vectors(part, network) for part in (self.train, self.validation)]
         transfer.standardise(head, found[0])
 
@@ -111,7 +112,7 @@ class TextTuning:
             strategy=strategy,
         )
         head.set_weights(fitted.model.layers[-1].get_weights())
-        return replace(fitted, model=transfer.joined([fused.fuse(self.base.model)], head))
+        return replace(fitted, model=transfer.joined([encoder], head))
 
     def fitted(self, build, training, held_out, steps_per_epoch: int, groups: Groups, **options: Any) -> Fitted:
         """What `fit.fit` leaves, with all that both ways have in common."""
@@ -201,23 +202,21 @@ class TextTuning:
             return RowwiseAdamW(schedule), variables
         return optimizers.optimizer("adamw", schedule, weight_decay=self.config.weight_decay), variables
 
-    def frozen_network(self) -> Network:
+    def frozen_network(self, encoder: keras.Model) -> Network:
         """The encoder as one function with constant weights, in the arithmetic that is fastest here."""
         import keras
         import tensorflow as tf
 
         from kerasuite.data.features import Network
-        from kerasuite.models import fused
 
-        model = fused.fuse(self.base.model)
         arithmetic = run_directory.remember(
             self.run_dir,
             "precision of the frozen encoder",
-            lambda: frozen.choose(self.config.precision, model, _some_texts(self.base)),
+            lambda: frozen.choose(self.config.precision, encoder, _some_texts(self.base)),
         )
         code = f"{__version__} {keras.__version__} {tf.__version__}"
         key = f"{code} {self.base.digest} {self.prepare.max_length} {arithmetic['used']}"
-        return Network(frozen.forward(model, arithmetic["used"]), model.output_shape[1:], key)
+        return Network(frozen.forward(encoder, arithmetic["used"]), encoder.output_shape[1:], key)
 
     def vectors(self, examples: Examples, network: Network) -> np.ndarray:
         """What the network says of every text, float32 (n, dim): from the cache where there is room."""
