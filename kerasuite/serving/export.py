@@ -107,19 +107,20 @@ def compare(
         multi_label: each class is said or not, at one half.
 
     Returns:
-        `checked`, `label_disagreements`, `max_difference`, as metrics.json has them.
+        `checked`, `label_disagreements` (rows, each of which is a tie) and `max_difference`, as metrics.json has them.
 
     Raises:
         EnvironmentFault: a label differs and is not a tie, or a probability by more than 0.001; names the first rows.
 
     Example:
-        >>> compare(np.array([[0.5, 0.5]]), np.array([[0.500001, 0.499999]]), ["a"])["label_disagreements"]
-        0
+        >>> compare(np.array([[0.5, 0.5]]), np.array([[0.499999, 0.500001]]), ["a"])["label_disagreements"]
+        1
     """
     if multi_label:
-        differs = ((served >= 0.5) != (in_python >= 0.5)) & (np.abs(in_python - 0.5) > TIE)
-        is_same = ~differs.any(1)
+        differs = (served >= 0.5) != (in_python >= 0.5)
+        is_same = ~(differs & (np.abs(in_python - 0.5) > TIE)).any(1)
     else:
+        differs = (served.argmax(1) != in_python.argmax(1))[:, None]
         chosen = np.take_along_axis(in_python, served.argmax(1)[:, None], 1)[:, 0]
         is_same = in_python.max(1) - chosen <= TIE
     is_near = (np.abs(served - in_python) <= FAR).all(1)  # nothing that is not finite is
@@ -133,6 +134,6 @@ def compare(
         )
     return {
         "checked": len(served),
-        "label_disagreements": 0,
+        "label_disagreements": int(differs.any(1).sum()),
         "max_difference": float(np.abs(served - in_python).max(initial=0.0)),
     }

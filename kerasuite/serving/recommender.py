@@ -221,15 +221,16 @@ def compare(served: Lists, in_python: Lists, ids: Sequence[str]) -> dict[str, fl
     """What the SavedModel recommends from strings, held against the model in Python, list by list.
 
     Returns:
-        `checked`, `label_disagreements` and `max_difference` of scores, as metrics.json has them.
+        `checked`, `label_disagreements` (lists, each by ties alone) and `max_difference` of scores, as metrics.json has
+        them.
 
     Raises:
         EnvironmentFault: a list has other items, and not because of ties; names the first rows.
     """
     is_item = (served.items >= 0) | (in_python.items >= 0)  # a list may be short
     differences = np.abs(np.subtract(served.scores, in_python.scores, out=np.zeros(is_item.shape), where=is_item))
-    rows = np.flatnonzero((served.items != in_python.items).any(1))
-    untied = [row for row in rows if not _is_tied(*(part[row] for part in (*served[:2], *in_python[:2])))]
+    differing = np.flatnonzero((served.items != in_python.items).any(1))
+    untied = [row for row in differing if not _is_tied(*(part[row] for part in (*served[:2], *in_python[:2])))]
     allowed = _tolerance(in_python.scores)[:, None]
     wrong = np.union1d(untied, np.flatnonzero(~(differences <= allowed).all(1))).astype(int)
     if len(wrong):
@@ -240,7 +241,7 @@ def compare(served: Lists, in_python: Lists, ids: Sequence[str]) -> dict[str, fl
         )
     return {
         "checked": len(served.items),
-        "label_disagreements": 0,
+        "label_disagreements": len(differing),
         "max_difference": float(differences.max(initial=0.0)),
     }
 
