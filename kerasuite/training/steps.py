@@ -10,12 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from kerasuite import devices, workers
+from kerasuite.training import dropout
 
 SUM = tf.distribute.ReduceOp.SUM
 
 
 class Steps:
-    """Trains and evaluates one model, batch by batch.
+    """Trains and evaluates one model, batch by batch. The model draws its dropout by bytes from then on.
 
     A batch's result is a row of sums over all replicas: weight, weight * loss, weight * each measure. What is held out
     has the same measures unless it is given others.
@@ -38,7 +39,7 @@ class Steps:
         accumulate: int = 1,
         clip_norm: float | None = None,
     ):
-        self.model, self._groups, self._loss, self.strategy = model, groups, loss, strategy
+        self.model, self._groups, self._loss, self.strategy = dropout.quicken(model), groups, loss, strategy
         self._measures = dict(measures)
         self._held_out_measures = self._measures if held_out_measures is None else dict(held_out_measures)
         self.num_sums = 2 + len(measures)
