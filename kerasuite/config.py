@@ -46,7 +46,7 @@ class Settings:
     """How gradients are summed over devices; auto as tf.distribute chooses, hierarchical in one process, ring over
     several."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of training; auto measures the model's own steps. Evaluation is always in float32."""
+    """Arithmetic of training; auto measures the model's own steps. The test is always in float32."""
     checkpoint_seconds: NonNegative = 30.0
     """Seconds between checkpoints within an epoch; there is one at the end of each epoch too."""
     accumulate: Count = 1

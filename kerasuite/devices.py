@@ -206,12 +206,11 @@ def precision(name: str) -> Iterator[None]:
     import keras
     import tensorflow as tf
 
-    on_gpu = bool(tf.config.list_logical_devices("GPU"))
-    rewrite = {"auto_mixed_precision_onednn_bfloat16": name == "bfloat16" and not on_gpu}
+    rewrite = {"auto_mixed_precision_onednn_bfloat16": name == "bfloat16" and not on_gpu()}
     policy = keras.config.dtype_policy()
     options = tf.config.optimizer.get_experimental_options()
     tf.config.optimizer.set_experimental_options(options | rewrite)
-    if name == "bfloat16" and on_gpu:
+    if name == "bfloat16" and on_gpu():
         keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         yield
@@ -219,6 +218,13 @@ def precision(name: str) -> Iterator[None]:
         # What was never set is not among the options; it has to be put back by its name.
         tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False} | options)
         keras.config.set_dtype_policy(policy)
+
+
+def on_gpu() -> bool:
+    """Whether this process computes on GPUs."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def versions() -> dict[str, str]:

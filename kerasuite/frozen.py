@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kerasuite import devices
+from kerasuite.errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -36,10 +37,15 @@ def of_function(function: Any, precision: str = "float32") -> Callable[..., Any]
 
     Returns:
         A function of the same tensors, all of them by position, with the same structure of results.
+
+    Raises:
+        InputError: bfloat16 on a GPU, where it is no rewrite of graphs that are there.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    if precision == "bfloat16" and devices.on_gpu():
+        raise InputError("--precision bfloat16 of an exported model is for CPUs: leave it out, or hide the GPUs.")
     # Tables that were made before, outside of any graph, leave None among these, of which the conversion warns.
     function.graph.clear_collection(tf.compat.v1.GraphKeys.TABLE_INITIALIZERS)
     constant = convert_variables_to_constants_v2(function)
@@ -56,11 +62,15 @@ def of_function(function: Any, precision: str = "float32") -> Callable[..., Any]
 def choose(setting: str, model: keras.Model, batch: tf.Tensor) -> dict[str, Any]:
     """The arithmetic for `forward`: what the setting says; for `auto` bfloat16 if it is a tenth faster on this batch.
 
+    On a GPU it is float32, as the model was built.
+
     What it makes is kept by its arithmetic: two that are nearly as fast must not take turns from run to run.
 
     Returns:
         `used`, and where it was measured `seconds`: of the batch each way, the least of three calls.
     """
+    if devices.on_gpu():
+        return {"used": "float32"}
     if setting != "auto":
         return {"used": setting}
     seconds = {name: _seconds(forward(model, name), batch) for name in ("float32", "bfloat16")}

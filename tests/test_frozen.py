@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from kerasuite import frozen
+from kerasuite.errors import InputError
 from kerasuite.models import resnet
 
 X = np.random.default_rng(0).uniform(0, 255, (6, 16, 16, 3)).astype(np.float32)
@@ -68,3 +69,11 @@ def test_a_table_that_was_made_before_brings_no_warning(caplog):
         logger.removeHandler(caplog.handler)
     assert not caplog.records
     assert int(table.lookup(tf.constant("a"))) == 1
+
+
+def test_on_a_gpu_a_frozen_model_stays_as_it_was_built_and_what_is_asked_otherwise_is_refused(model, monkeypatch):
+    monkeypatch.setattr(frozen.devices, "on_gpu", lambda: True)
+    assert frozen.choose("bfloat16", model, tf.constant(X)) == {"used": "float32"}
+    assert frozen.choose("auto", model, tf.constant(X)) == {"used": "float32"}
+    with pytest.raises(InputError, match="--precision bfloat16 of an exported model is for CPUs"):
+        frozen.forward(model, "bfloat16")

@@ -75,7 +75,8 @@ class Steps:
     def evaluate(self, dataset, number: int) -> np.ndarray:
         """The sums over `number` batches of a dataset, from its start: float64, of each held-out measure.
 
-        Worked out in float32, as every evaluation is, whatever the arithmetic of training.
+        On a CPU worked out in float32, whatever the arithmetic of training; on a GPU layers keep that which they were
+        built in.
         """
         with devices.precision("float32"):
             sums = self._evaluate(iter(dataset), tf.constant(number))
