@@ -143,12 +143,12 @@ class Examples:
         for column in (*self.inputs.values(), *self.facts.values(), self.labels, self.groups):
             if column is None:
                 continue
-            if column.dtype.kind in "UO":
-                content.update(repr(column.tolist()).encode())
-                continue
             # A share at a time: a column may lie on disk and be larger than the memory.
             for start in range(0, len(column), _ROWS_AT_ONCE):
                 rows = column[np.arange(start, min(start + _ROWS_AT_ONCE, len(column)))]
+                if column.dtype.kind in "UO":
+                    content.update(repr(rows.tolist()).encode())
+                    continue
                 parts = (rows.lengths, rows.values) if isinstance(rows, Ragged) else (rows,)
                 for part in parts:
                     content.update(np.ascontiguousarray(part).data.cast("B"))

@@ -67,12 +67,12 @@ def _chunks(asked: Asked) -> Iterator[tuple[list[tuple[str, bytes]], list[Skippe
     said, usual = (asked.settings[name] for name in ("text_column", "label_column")), usual_columns(asked.run_dir)
     columns = Columns(*said, flag="--column", usual=usual)
     given = ((f"text[{number}]", text.strip()) for number, text in enumerate(asked.texts, 1))
-    plain = ((name, text or Skipped(name, "no text")) for name, text in given)
+    plain = ((name, unlabelled_texts.usable(name, text)) for name, text in given)
     say = partial(print, file=sys.stderr)
     every = itertools.chain(plain, unlabelled_texts.texts(asked.files, columns, column=asked.column, say=say))
     while some := list(itertools.islice(every, CHUNK)):
         bad = [text for _, text in some if isinstance(text, Skipped)]
-        yield [(name, text.encode("utf-8", "replace")) for name, text in some if isinstance(text, str)], bad
+        yield [(name, text.encode()) for name, text in some if isinstance(text, str)], bad
 
 
 def usual_columns(run_dir: Path) -> dict[str, str]:

@@ -66,7 +66,12 @@ def called(paths: Iterable[Path]) -> dict[Path, str]:
         lengths = (n for n in range(1, len(own)) if all(parts[-n:] != own[-n:] for parts in others))
         return "/".join(own[-next(lengths, len(own)) :])
 
-    return {path: shortest(own) for path, own in whole.items()}
+    return {path: shown(shortest(own)) for path, own in whole.items()}
+
+
+def shown(name: str) -> str:
+    """A file's name with what is not UTF-8 in it escaped."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def files_by_part(root: Path, kind: FileKind = IMAGES) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:
@@ -220,8 +225,8 @@ def _class_files(folder: Path, root: Path, kind: FileKind) -> tuple[list[ClassFi
 
 
 def _id(path: str, root: Path) -> str:
-    """The path from the root, with what is not UTF-8 in it escaped."""
-    return os.path.relpath(path, root).replace(os.sep, "/").encode(errors="backslashreplace").decode()
+    """The path from the root, as it can be shown."""
+    return shown(os.path.relpath(path, root).replace(os.sep, "/"))
 
 
 def _walk(folder: Path) -> Iterator[str]:

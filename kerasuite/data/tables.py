@@ -6,14 +6,16 @@ import contextlib
 import csv
 import io
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
+from kerasuite.data import folders
 from kerasuite.errors import InputError
 
 DELIMITED, LINES, PARQUET = (".csv", ".tsv"), (".jsonl", ".ndjson"), (".parquet",)
@@ -22,7 +24,9 @@ NOT_TEXT = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are not UTF
 # Before each member of a list in jsonl or parquet: what no text has in it.
 LISTED = "\x1f"
 _SEPARATORS = ",;\t"
+_MIXED = r"^[\[{]|\x00"
 _RENAMED = re.compile(r"_duplicated_\d+$")
+_MOST_WHOLE = 2**53  # above it a float no longer tells whole numbers apart
 _QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 
 
@@ -59,6 +63,8 @@ def read(path: Path, takes: str = "", *, has_names: bool = True, ending: str = "
         InputError: it cannot be read; names the row.
     """
     ending = ending or Path(path.name.lower().removesuffix(".gz")).suffix
+    if folders.shown(path.name) != path.name:
+        raise InputError(f"The name of {folders.shown(str(path))} is not UTF-8: rename it.")
     try:
         if not path.stat().st_size:
             raise pl.exceptions.NoDataError
@@ -77,19 +83,41 @@ def read(path: Path, takes: str = "", *, has_names: bool = True, ending: str = "
 
 
 def _as_text(frame: pl.DataFrame) -> pl.DataFrame:
-    def text(name: str, kind: pl.DataType) -> pl.Expr:
-        column = pl.col(name)
-        if isinstance(kind, pl.List | pl.Array):
-            return (pl.lit(LISTED) + column.cast(pl.List(pl.String)).list.join(LISTED)).alias(name)
-        if kind == pl.Binary:
-            return column.map_elements(lambda raw: raw.decode("utf-8", "replace"), pl.String)
-        if kind.is_float():
-            # What pandas has missing is NaN; whole numbers come as floats where a cell is missing.
-            column = column.fill_nan(None)
-            return (column.cast(pl.Int64) if _is_whole(frame[name]) else column).cast(pl.String)
-        return column.struct.json_encode() if isinstance(kind, pl.Struct) else column.cast(pl.String)
+    return frame.select(_column_as_text(column) for column in frame.iter_columns())
 
-    return frame.select(text(name, kind) for name, kind in frame.schema.items())
+
+def _column_as_text(column: pl.Series) -> pl.Series:
+    kind = column.dtype
+    if kind.is_nested() or kind in (pl.Binary, pl.Duration, pl.Object):
+        return pl.Series(column.name, map(cell, column.to_list()), pl.String)
+    if kind.is_float():
+        # What pandas has missing is NaN; whole numbers come as floats where a cell is missing.
+        column = column.fill_nan(None)
+        return (column.cast(pl.Int64) if _is_whole(column) else column).cast(pl.String)
+    return column.cast(pl.String)
+
+
+def cell(value: Any) -> str | None:
+    """What a value of jsonl or parquet is as text: of a list what `members` takes apart, of a dictionary its JSON.
+
+    >>> cell(["a", "b|c"]) == f"{LISTED}a{LISTED}b|c", cell(True), cell({"a": [1]}), cell(None)
+    (True, 'true', '{"a": [1]}', None)
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return sound(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, list):
+        texts = (json.dumps(each, default=str) if isinstance(each, list) else cell(each) for each in value)
+        return LISTED + LISTED.join(text for text in texts if text is not None)
+    return json.dumps(value, default=str) if isinstance(value, bool | dict) else str(value)
+
+
+def sound(text: str) -> str:
+    """The text, with U+FFFD for what is no character: half of a pair of surrogates, or a byte that is no UTF-8."""
+    return text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def members(cell: str) -> list[str] | None:
@@ -104,15 +132,15 @@ def members(cell: str) -> list[str] | None:
 
 
 def _is_whole(numbers: pl.Series) -> bool:
-    known = numbers.drop_nulls().drop_nans()
-    return bool((known.is_finite() & (known == known.round())).all())
+    known = numbers.drop_nulls()
+    return bool((known.is_finite() & (known == known.round()) & (known.abs() < _MOST_WHOLE)).all())
 
 
 def _json_lines(path: Path) -> pl.DataFrame:
     with opened(path) as file:
         text = file.read().decode("utf-8-sig", "replace")
     try:
-        return pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
+        frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
     except pl.exceptions.PolarsError as fault:
         # Not splitlines(): a text may have a character in it that ends a line elsewhere.
         for number, line in enumerate(text.split("\n"), 1):
@@ -124,6 +152,12 @@ def _json_lines(path: Path) -> pl.DataFrame:
                 '{"text": "...", "label": "..."}.'
             ) from fault
         raise
+    # A column of strings and lists comes as strings, the lists as JSON; half a pair of surrogates comes as NUL.
+    mixed = [each.name for each in frame.iter_columns() if each.dtype == pl.String and each.str.contains(_MIXED).any()]
+    if mixed:
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+        frame = frame.with_columns(pl.Series(name, [cell(row.get(name)) for row in rows], pl.String) for name in mixed)
+    return frame
 
 
 # csv and tsv

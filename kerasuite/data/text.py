@@ -61,8 +61,10 @@ def _learnt_pieces(examples: Examples, size: int) -> list[str]:
     from tensorflow_text.tools.wordpiece_vocab.bert_vocab_from_dataset import bert_vocab_from_dataset
 
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
-    # A character is two pieces, one for the beginning of a word and one for elsewhere: half of a large vocabulary.
-    characters = {"max_unique_chars": max(size // 4, _FEWEST_CHARACTERS)}
+    # A character is two pieces, one for the beginning of a word and one for elsewhere: half of a large vocabulary, and
+    # all of a small one. The learner takes one more of them than it is told.
+    most = (size - len(SPECIAL)) // 2 - 1
+    characters = {"max_unique_chars": min(max(size // 4, _FEWEST_CHARACTERS), most)}
     try:
         # Its words are those that `WordPiece` cuts into pieces: in lower case, and in parts of characters (NFD).
         return bert_vocab_from_dataset(texts, size, list(SPECIAL), {"lower_case": True}, characters)

@@ -54,7 +54,6 @@ def find(
         InputError: a column that was named is not there, or one that is needed could be several, or none.
     """
     there = f"it has {', '.join(map(repr, frame.columns))}"
-    plain = tables.plain_names(path, frame.columns, (name for called in CALLED.values() for name in called))
     said = {what: name for what, name in ((TEXT, columns.text), (LABEL, columns.label)) if name is not None}
     if not needs_label and said.get(LABEL) not in frame.columns:
         said.pop(LABEL, None)
@@ -63,6 +62,8 @@ def find(
             raise InputError(f"{path} has no column {name!r} ({columns.flag.format(what=what)}); {there}.")
     usual = {what: name for what, name in columns.usual.items() if name in frame.columns and name not in said.values()}
     found, unclear = usual | said, {}
+    guessed_at = [name for what, called in CALLED.items() if what not in found for name in called]
+    plain = tables.plain_names(path, frame.columns, guessed_at)
     for what, called in CALLED.items():
         guesses = [plain[name] for name in called if name in plain and plain[name] not in found.values()]
         # What is called by the plain name is meant; of other names one alone says enough.
@@ -73,7 +74,7 @@ def find(
     rest = [name for name in frame.columns if name not in found.values()]
     for what, other in ((TEXT, LABEL), (LABEL, TEXT)):
         # Of two columns, one of which is known, the other is the other.
-        if what not in found and other in found and len(rest) == 1:
+        if what not in found and other in found and len(rest) == 1 and (needs_label or what == TEXT):
             found[what] = rest[0]
         if what not in found and (needs_label or what == TEXT):
             several = f"{' and '.join(map(repr, unclear[what]))} may be it; " if what in unclear else ""
@@ -83,5 +84,6 @@ def find(
             )
     if found[TEXT] == found.get(LABEL):
         raise InputError(f"--text-column and --label-column of {path} are both {found[TEXT]!r}.")
-    guessed = [f"{found[what]!r} as the {what}" for what in found if what not in said and found[what] != what]
+    told = [what for what in found if what not in said and found[what] != what and (needs_label or what == TEXT)]
+    guessed = [f"{found[what]!r} as the {what}" for what in told]
     return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()

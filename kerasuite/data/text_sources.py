@@ -66,7 +66,11 @@ def text_splits(
         # All that the named files hold is of this part, whatever they call it.
         whole = others._replace(parts={part: pl.concat(others.parts.values())})
         found = _together([found, whole])
-    return classes.settled(_source(found, columns), data[0])
+    source = _source(found, columns)
+    if source.train is not None and not source.train.class_names:
+        where = f" in the column {source.columns[LABEL]!r}" if source.columns else ""
+        raise InputError(f"No text of {data[0]} has a label{where}. Name another column by --label-column.")
+    return classes.settled(source, data[0])
 
 
 def labelled_texts(
@@ -222,7 +226,9 @@ def _of_folder(root: Path, before: str) -> _Found:
     found, notes = {}, ()
     for part, files in parts.items():
         files, again = folders.each_once(files)
-        skipped += again
+        strange = [file for file in files if folders.shown(file.class_name) != file.class_name]
+        skipped += again + [Skipped(file.id, "its folder's name is not UTF-8: rename it") for file in strange]
+        files = [file for file in files if file not in strange]
         labelled = [file for file in files if file.class_name != _UNLABELLED]
         if len(labelled) < len(files):
             notes += (f"{len(files) - len(labelled):,} texts of {part} in {_UNLABELLED} have no label: not used.",)
@@ -289,7 +295,7 @@ def _examples(rows: pl.DataFrame, names: tuple[str, ...], between: str | None, h
         labels = np.zeros((len(rows), len(names)), np.uint8)
         for row, several in enumerate(rows[LABEL]):
             labels[row, [place[name] for name in _several(several, between)]] = 1
-    if rows["source"].n_unique() == 1:
+    if rows["source"].n_unique() == 1 and not rows["row"].has_nulls():
         ids = RowIds(rows["source"][0], rows["row"].to_numpy())
     else:
         ids = np.array(RowIds.names(rows["source"], rows["row"]), dtype=str)

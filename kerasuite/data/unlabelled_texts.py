@@ -40,7 +40,8 @@ def texts(
         if path in called:
             yield from _texts_of_table(path, called[path], columns, column, say)
         else:
-            yield str(path), _usable_text(str(path), text_of(str(path)))
+            name = folders.shown(str(path))
+            yield name, usable(name, text_of(str(path)))
 
 
 def _files(name: str) -> list[Path]:
@@ -65,7 +66,7 @@ def _texts_of_table(
         say(sentence)
     for row, text in enumerate(frame[found].fill_null("").str.strip_chars(), first_row):
         name = f"{called}[{row}]"
-        yield name, _usable_text(name, text)
+        yield name, usable(name, text)
 
 
 def _text_column(path: Path, frame: pl.DataFrame, columns: Columns, column: str | None) -> tuple[str, tuple[str, ...]]:
@@ -79,7 +80,8 @@ def _text_column(path: Path, frame: pl.DataFrame, columns: Columns, column: str 
     return names[TEXT], notes
 
 
-def _usable_text(name: str, text: str) -> str | Skipped:
+def usable(name: str, text: str) -> str | Skipped:
+    """The text, or why it cannot be used."""
     if not text:
         return Skipped(name, "no text")
-    return Skipped(name, NOT_UTF8) if tables.NOT_TEXT in text else text
+    return Skipped(name, NOT_UTF8) if tables.NOT_TEXT in tables.sound(text) else text

@@ -1,3 +1,4 @@
+import datetime
 import gzip
 
 import polars as pl
@@ -51,6 +52,44 @@ def test_numbers_booleans_and_lists_become_text(tmp_path):
         ("a", "1", f"{tables.LISTED}x{tables.LISTED}y", "true"),
         ("b", None, None, None),
     ]
+
+
+def test_lists_beside_strings_in_one_column_are_lists(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"label": "a"}\n{"label": ["a", "b c"]}\n{"label": "[b]"}\n\n{}\n{"label": []}\n{"label": 3}\n')
+    found = tables.read(path).frame["label"].to_list()
+    assert found == ["a", f"{tables.LISTED}a{tables.LISTED}b c", "[b]", None, tables.LISTED, "3"]
+    assert [tables.members(each) for each in found if each] == [None, ["a", "b c"], None, [], None]
+
+
+def test_half_a_pair_of_surrogates_is_no_character(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(r'{"text": "a \ud83d b"}' + "\n" + r'{"text": "a \ud83d\ude00 b"}')
+    half, whole = tables.read(path).frame["text"]
+    assert tables.NOT_TEXT in half
+    assert whole == "a \N{GRINNING FACE} b"
+
+
+def test_columns_of_any_kind_become_text(tmp_path):
+    frame = pl.DataFrame(
+        {
+            "spans": [[[1, 2], [3]], None],
+            "span": [{"from": 1}, {"from": 2}],
+            "time": [datetime.timedelta(seconds=90), None],
+            "large": [1e19, 2.0],
+            "scores": [[0.5, None], []],
+        }
+    )
+    frame.write_parquet(tmp_path / "a.parquet")
+    assert tables.read(tmp_path / "a.parquet").frame.to_dict(as_series=False) == {
+        "spans": [f"{tables.LISTED}[1, 2]{tables.LISTED}[3]", None],
+        "span": ['{"from": 1}', '{"from": 2}'],
+        "time": ["0:01:30", None],
+        "large": ["1e+19", "2.0"],
+        "scores": [f"{tables.LISTED}0.5", tables.LISTED],
+    }
+    frame.drop("time").write_ndjson(tmp_path / "a.jsonl")
+    assert tables.read(tmp_path / "a.jsonl").frame["spans"].to_list()[0] == f"{tables.LISTED}[1, 2]{tables.LISTED}[3]"
 
 
 def test_whole_numbers_that_came_as_floats_are_whole_again(tmp_path):

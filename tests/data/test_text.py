@@ -121,6 +121,12 @@ def test_a_vocabulary_learnt_from_texts_knows_their_words(texts):
     assert pieces.index("[UNK]") not in ids
 
 
+def test_a_small_vocabulary_has_no_more_pieces_than_were_asked_for():
+    texts = ["".join(chr(0x4E00 + k) for k in range(first, first + 50)) for first in range(0, 1500, 50)]
+    rows = Examples({"text": np.array(["a good film", *texts] * 20, object)}, np.zeros(620, int))
+    assert len(learnt_pieces(rows, 200)) <= 200
+
+
 def test_a_word_of_a_hundred_characters_of_three_bytes_is_cut_into_pieces():
     pieces = WordPiece(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "ก", "##ก"], lowercase=False)
     assert pieces(tf.constant(["ก" * 100, "ก" * 101])).to_list() == [[4, *[5] * 99], [1]]

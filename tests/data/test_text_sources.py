@@ -1,3 +1,5 @@
+import os
+
 import polars as pl
 import pytest
 
@@ -167,6 +169,49 @@ def test_other_tables_beside_the_parts_are_named(tmp_path):
 def test_lists_of_labels_want_to_be_asked_for(tmp_path):
     rows = "".join(f'{{"text": "t {k}", "label": ["a", "b"]}}\n' for k in range(9))
     refused(saved(tmp_path / "a.jsonl", rows), "[a, b]", "--multi-label")
+
+
+def test_of_two_columns_of_one_name_the_flag_says_which(tmp_path):
+    path = saved(tmp_path / "a.csv", "Text,text,label\n" + "".join(f"T {k},t {k},{k % 2}\n" for k in range(8)))
+    refused(path, "'Text' and 'text'")
+    assert text_splits([path], columns=Columns("Text")).train.inputs["text"][0] == "T 0"
+
+
+def test_lists_of_labels_beside_strings_are_lists(tmp_path):
+    rows = "".join(
+        f'{{"text": "t {k}", "label": {names}}}\n' for k, names in enumerate(['"a"', '["a", "b"]', '"b"'] * 3)
+    )
+    train = text_splits([saved(tmp_path / "a.jsonl", rows)], columns=Columns(between="|")).train
+    assert train.class_names == ("a", "b")
+    assert train.labels.tolist() == [[1, 0], [1, 1], [0, 1]] * 3
+
+
+def test_several_labels_want_one_at_least(tmp_path):
+    path = saved(tmp_path / "a.csv", "text,labels,tags\n" + "".join(f"t {k},,x\n" for k in range(9)))
+    with pytest.raises(InputError, match=r"a.csv has a label in the column 'labels'.*--label-column"):
+        text_splits([path], columns=Columns(between="|"))
+
+
+def test_a_class_folder_that_is_not_utf_8_is_skipped_by_name(tmp_path):
+    for name in (b"a", b"b", b"caf\xe9"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        for k in range(4):
+            with open(os.path.join(folder, b"%d.txt" % k), "w") as file:
+                file.write(f"text {k} of {name}")
+    source = text_splits([str(tmp_path)])
+    assert source.train.class_names == ("a", "b")
+    assert [each.id for each in source.skipped] == [rf"caf\udce9/{k}.txt" for k in range(4)]
+    assert {each.reason for each in source.skipped} == {"its folder's name is not UTF-8: rename it"}
+
+
+def test_one_text_in_a_folder_is_called_by_its_file(tmp_path):
+    for part, number in (("train", 5), ("test", 1)):
+        for name in "ab" if part == "train" else "a":
+            (tmp_path / part / name).mkdir(parents=True)
+            for k in range(number):
+                (tmp_path / part / name / f"{k}.txt").write_text(f"{part} {name} {k}")
+    assert [*text_splits([str(tmp_path)]).test.ids] == ["test/a/0.txt"]
 
 
 def test_a_list_of_one_label_is_that_label_whatever_stands_in_it(tmp_path):

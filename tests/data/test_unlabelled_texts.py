@@ -1,8 +1,11 @@
+import os
+
 import pytest
 
+from kerasuite.contracts import Skipped
 from kerasuite.data.text_columns import Columns
 from kerasuite.data.text_sources import NOT_UTF8
-from kerasuite.data.unlabelled_texts import texts
+from kerasuite.data.unlabelled_texts import texts, usable
 from kerasuite.errors import InputError
 
 
@@ -33,6 +36,8 @@ def test_the_column_that_was_trained_on_is_taken_where_it_is_there_and_it_is_sai
     assert said == ["Of a.csv, the column 'words' as the text is taken."]
     path.write_text("id,text\n7,other\n")
     assert dict(texts([str(path)], usual)) == {"a.csv[2]": "other"}
+    assert dict(texts([str(path)], say=said.append)) == {"a.csv[2]": "other"}
+    assert len(said) == 1  # and nothing of a label, of which there is no need
     assert dict(texts([str(path)], usual, column="id")) == {"a.csv[2]": "7"}
 
 
@@ -42,6 +47,21 @@ def test_texts_of_two_tables_of_one_name_have_names_of_their_own(tmp_path):
         (tmp_path / year / "a.csv").write_text(f"text\nso {year}\n")
     found = texts([str(tmp_path / "2023" / "a.csv"), str(tmp_path / "2024")])
     assert dict(found) == {"2023/a.csv[2]": "so 2023", "2024/a.csv[2]": "so 2024"}
+
+
+def test_names_of_files_that_are_not_utf_8_are_escaped_and_tables_of_such_names_refused(tmp_path):
+    with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.txt"), "w") as file:
+        file.write("so good")
+    assert dict(texts([str(tmp_path)])) == {rf"{tmp_path}/caf\udce9.txt": "so good"}
+    with open(os.path.join(os.fsencode(tmp_path), b"caf\xe9.csv"), "w") as file:
+        file.write("text\nso good\n")
+    with pytest.raises(InputError, match=r"caf\\udce9.csv is not UTF-8: rename it"):
+        dict(texts([str(tmp_path)]))
+
+
+def test_half_a_character_is_named():
+    assert usable("text[1]", "caf\udce9") == Skipped("text[1]", NOT_UTF8)
+    assert usable("text[1]", "café") == "café"
 
 
 def test_a_file_that_is_not_there_is_refused_before_another_is_read(tmp_path):
