@@ -28,7 +28,7 @@ def forward(model: keras.Model, precision: str = "float32") -> Callable[[tf.Tens
     import tensorflow as tf
 
     signature = tf.TensorSpec([None, *model.input_shape[1:]], model.inputs[0].dtype)
-    function = tf.function(lambda x: model(x, training=False), input_signature=[signature])
+    function = tf.function(lambda x: model(x, training=False), input_signature=[signature], autograph=False)
     return of_function(function.get_concrete_function(), precision)
 
 

@@ -114,7 +114,7 @@ def in_python(config: config.Settings, scorer: keras.Model, splits: Splits) -> L
     from kerasuite.serving.recommender import Lists
 
     # As one function: op by op a history takes many times as long.
-    score = tf.function(lambda x: scorer(x, training=False), [tf.TensorSpec((None, None), tf.int32)])
+    score = tf.function(lambda x: scorer(x, training=False), [tf.TensorSpec((None, None), tf.int32)], autograph=False)
     order, examples = by_length(splits.test)
     history = examples.inputs[histories.HISTORY]
     rows_of_users = _next_item.of_users(examples, _next_item.user_ids(config, splits.train))

@@ -48,8 +48,8 @@ class Servable(tf.Module):
         self._multi_label = multi_label
         self.model, self.prepare = model, prepare
         self.class_names = tf.constant(list(class_names))
-        self.serve = tf.function(self._serve, input_signature=list(signature))
-        self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[])
+        self.serve = tf.function(self._serve, input_signature=list(signature), autograph=False)
+        self.classes = tf.function(lambda: {"class_names": self.class_names}, input_signature=[], autograph=False)
 
     def _logits(self, rows):
         ask = partial(self.model, training=False)

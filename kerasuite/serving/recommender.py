@@ -66,9 +66,9 @@ class ServableRecommender(tf.Module):
         signature = [tf.TensorSpec([None, None], tf.string, name="histories")]
         if prepare.users is not None:
             signature.append(tf.TensorSpec([None], tf.string, name="users"))
-        self.serve = tf.function(self._serve, input_signature=signature)
+        self.serve = tf.function(self._serve, input_signature=signature, autograph=False)
         self._titles = tf.zeros_like(prepare.item_ids) if titles is None else tf.constant(list(titles))
-        self.catalogue = tf.function(self._catalogue, input_signature=[])
+        self.catalogue = tf.function(self._catalogue, input_signature=[], autograph=False)
 
     def _catalogue(self):
         return {"item_ids": self.prepare.item_ids, "titles": self._titles}
