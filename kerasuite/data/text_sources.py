@@ -226,9 +226,7 @@ def _of_folder(root: Path, before: str) -> _Found:
     found, notes = {}, ()
     for part, files in parts.items():
         files, again = folders.each_once(files)
-        strange = [file for file in files if folders.shown(file.class_name) != file.class_name]
-        skipped += again + [Skipped(file.id, "its folder's name is not UTF-8: rename it") for file in strange]
-        files = [file for file in files if file not in strange]
+        skipped += again
         labelled = [file for file in files if file.class_name != _UNLABELLED]
         if len(labelled) < len(files):
             notes += (f"{len(files) - len(labelled):,} texts of {part} in {_UNLABELLED} have no label: not used.",)
@@ -238,7 +236,7 @@ def _of_folder(root: Path, before: str) -> _Found:
         rows = pl.DataFrame(
             {
                 TEXT: texts,
-                LABEL: [file.class_name for file in labelled],
+                LABEL: [tables.sound(file.class_name) for file in labelled],
                 "source": [before + file.id for file in labelled],
             },
             schema_overrides={TEXT: pl.String},

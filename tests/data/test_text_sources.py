@@ -202,7 +202,7 @@ def test_a_class_folder_that_is_not_utf_8_is_skipped_by_name(tmp_path):
     source = text_splits([str(tmp_path)])
     assert source.train.class_names == ("a", "b")
     assert [each.id for each in source.skipped] == [rf"caf\udce9/{k}.txt" for k in range(4)]
-    assert {each.reason for each in source.skipped} == {"its folder's name is not UTF-8: rename it"}
+    assert {each.reason for each in source.skipped} == {NOT_UTF8}
 
 
 def test_one_text_in_a_folder_is_called_by_its_file(tmp_path):
