@@ -61,3 +61,11 @@ def test_a_gradient_that_is_too_long_is_shortened_over_all_weights_together(two_
     np.testing.assert_allclose(clipped - start, (free - start) / 4, atol=1e-6)
     same, _ = trained(accumulate, size, strategy, accumulate=accumulate, clip_norm=length * 1.01)
     np.testing.assert_allclose(same, free, atol=1e-6)
+
+
+def test_what_is_trained_draws_its_dropout_by_bytes():
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, keras.layers.Dropout(0.1)(inputs))
+    Steps(model, [], losses.cross_entropy(), {}, tf.distribute.get_strategy())
+    kept = model(tf.ones((1000, 3)), training=True).numpy().max()
+    assert kept == pytest.approx(256 / 230)  # Keras's own is 1 / 0.9
