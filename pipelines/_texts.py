@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kerasuite.evaluation.report import Section
 
 BATCH_SIZE, CHUNK = 64, 4096
-COLUMNS, CUT = "columns", "texts cut"
+COLUMNS = "columns"
 
 
 def rows(prepare: TextPreparation, read: Callable, *, multi_label: bool = False) -> Rows:
@@ -92,7 +92,6 @@ def vocabulary(path: Path, size: int, train: Examples | None) -> list[str]:
 
 def sections(
     prepare: TextPreparation | WholeTexts,
-    cut_in_training: str,
     model: keras.Model,
     scores: Scores,
     examples: Examples,
@@ -108,7 +107,7 @@ def sections(
         return answers(prepare, model, Examples({text.TEXT: np.array(some, object)}), multi_label=scores.multi_label)
 
     longest = None if isinstance(prepare, text.WholeTexts) else prepare.max_length
-    cut = f"{cut_in_training} {text.cut_note('test', tokens, longest)}".strip() if longest else ""
+    cut = text.cut_note("test", tokens, longest) if longest else ""
     return [
         text_sections.by_length(scores, tokens.facts[text.NUM_TOKENS], longest, cut),
         text_sections.words(scores, texts, asked),

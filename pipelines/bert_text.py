@@ -214,7 +214,8 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
         print(f"--max-length {config.max_length}: this encoder takes {prepare.max_length} tokens at most.")
     if note := text.cut_note("training", train, prepare.max_length):
         print(note)
-    run_directory.remember(run_dir, _texts.CUT, lambda: note)
+        # The report lists what a run remembers.
+        run_directory.remember(run_dir, "texts cut", lambda: note)
     return TextTuning(config, base, prepare, train, validation, run_dir).fit(strategy)
 
 
@@ -232,7 +233,7 @@ def task(config: Config, run_dir: Path) -> Task:
         features=lambda examples: {"logistic_regression_on_words": examples.inputs["text"]},
         near=True,
         choose_penalty=True,
-        sections=partial(_texts.sections, prepare, run_directory.remembered(run_dir, _texts.CUT) or ""),
+        sections=partial(_texts.sections, prepare),
     )
 
 
