@@ -103,6 +103,6 @@ def _refuse_too_few(source: Source, data: str | Path) -> None:
         few = [source.train.ids[row] for row in np.flatnonzero(_rows_of(source.train, name))]
         others = f"; too few as well: {listed(f'{name!r} ({n})' for name, n in small[1:])}" if small[1:] else ""
         raise InputError(
-            f"Class {name!r} has {number} row(s): {listed(few)}{others}. Train and {' and '.join(missing)} "
-            "need one each. Add rows of it, leave it out, or give the parts yourself."
+            f"Class {name!r} has {number} row(s): {listed(few)}{others}. {', '.join(['Train', *missing[:-1]])} and "
+            f"{missing[-1]} need one each. Add rows of it, leave it out, or give the parts yourself."
         )

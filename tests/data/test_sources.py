@@ -299,7 +299,7 @@ def test_folders_without_what_training_needs_are_refused(tmp_path):
     (tmp_path / "one" / "gnu" / "0.png").unlink()
     (tmp_path / "one" / "gnu").rmdir()
     save(tmp_path / "one" / "eel" / "1.png")
-    refused(tmp_path / "one", "'eel' has 2 row(s): eel/0.png, eel/1.png.", "leave it out")
+    refused(tmp_path / "one", "'eel' has 2 row(s): eel/0.png, eel/1.png. Train, validation and test need one each.")
     class_folders(tmp_path / "tested" / "test")
     refused(tmp_path / "tested", "a part test, and none for training")
     class_folders(tmp_path / "untrained" / "test")
