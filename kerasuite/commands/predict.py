@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from kerasuite import cli, progress, run_directory, whole_files
 from kerasuite.errors import InputError
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 def main(args: list[str]) -> int:
     """Predict each input with the run's exported model."""
     given = _parser().parse_args(args)
-    run_dir, output = run_directory.open_finished(given.run_dir), given.output
+    run_dir = run_directory.open_finished(given.run_dir)
+    # What a link leads to is written, and the link stays.
+    output = given.output and given.output.resolve()
     if output and not output.parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}.")
     if output and output.is_dir():
@@ -27,11 +31,8 @@ def main(args: list[str]) -> int:
         raise InputError("Nothing to predict: name files or folders, or pass --text or --history.")
     answers = _asked(run_dir, given)
     skipped: list = []
-    if output:
-        with whole_files.writing(output) as path, open(path, "w", encoding="utf-8", newline="") as file:
-            predicted = _write(file, answers, skipped)
-    else:
-        predicted = _write(sys.stdout, answers, skipped)
+    with _opened(output) as file:
+        predicted = _write(file, answers, skipped)
     for name, reason in skipped:
         print(f"Skipped {name}: {reason}", file=sys.stderr)
     print(f"{predicted} predicted, {len(skipped)} skipped.", file=sys.stderr)
@@ -72,6 +73,18 @@ def _asked(run_dir: Path, given: argparse.Namespace) -> Answers:
     module = cli.pipeline(record["pipeline"])
     asked = Asked(run_dir, record["settings"], given.inputs, given.text, given.history, given.column, given.precision)
     return module.predict(asked)
+
+
+@contextlib.contextmanager
+def _opened(output: Path | None) -> Iterator[IO[str]]:
+    """What the table is written to: a new file in the place of an old one, or a pipe or a device as it is."""
+    if output is None:
+        yield sys.stdout
+        return
+    into_it = output.exists() and not output.is_file()
+    with contextlib.nullcontext(output) if into_it else whole_files.writing(output) as path:
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            yield file
 
 
 def _write(file, answers: Answers, skipped: list) -> int:

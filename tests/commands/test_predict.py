@@ -1,4 +1,6 @@
+import concurrent.futures
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -43,6 +45,25 @@ def test_the_output_file_has_the_same_table(finished, image_folder, table, call,
     assert call("predict", finished, image_folder / "test", "--output", tmp_path / "out.csv") == 0
     with open(tmp_path / "out.csv") as file:
         assert list(csv.DictReader(file)) == rows
+
+
+def test_an_output_that_is_a_link_is_written_where_it_leads(finished, image_folder, table, call, tmp_path):
+    rows, _ = table(finished, image_folder / "test")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "target.csv")
+    assert call("predict", finished, image_folder / "test", "--output", tmp_path / "link.csv") == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert list(csv.DictReader((tmp_path / "target.csv").read_text().splitlines())) == rows
+
+
+def test_an_output_that_is_a_pipe_is_written_to_and_stays(finished, image_folder, table, call, tmp_path):
+    rows, _ = table(finished, image_folder / "test")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        assert call("predict", finished, image_folder / "test", "--output", pipe) == 0
+        assert list(csv.DictReader(read.result(timeout=30).splitlines())) == rows
+    assert pipe.is_fifo()
 
 
 def test_files_that_cannot_be_read_are_named_and_have_no_line(finished, image_folder, table):
