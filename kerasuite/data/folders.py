@@ -130,7 +130,7 @@ def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            every = [file for file in _walk(path) if not _is_paper(Path(file))]
+            every = [file for file in walk(path) if not _is_paper(Path(file))]
             below = [file for file in every if _extension(file) in EXTENSIONS]
             if not below:
                 raise InputError(f"{name} has no image files in it ({', '.join(EXTENSIONS)}).")
@@ -215,7 +215,7 @@ def _class_files(folder: Path, root: Path, kind: FileKind) -> tuple[list[ClassFi
     """
     found, skipped = [], []
     for class_folder in _folders_in(folder):
-        for path in _walk(class_folder):
+        for path in walk(class_folder):
             id = _id(path, root)
             if _extension(path) in kind.extensions:
                 found.append(ClassFile(id, path, class_folder.name))
@@ -229,7 +229,7 @@ def _id(path: str, root: Path) -> str:
     return shown(os.path.relpath(path, root).replace(os.sep, "/"))
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def walk(folder: Path) -> Iterator[str]:
     """The files below a folder, sorted, through links too, without the hidden."""
     seen = set()
     for where, folders, names in os.walk(folder, followlinks=True):

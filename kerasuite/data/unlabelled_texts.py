@@ -45,13 +45,13 @@ def texts(
 
 
 def _files(name: str) -> list[Path]:
-    """The file of this name, or the tables and .txt files below the folder."""
+    """The file of this name, or the tables and .txt files below the folder, without the hidden."""
     path = Path(name).expanduser()
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise InputError(f"{name} is neither a file nor a folder.")
-    below = sorted(each for each in path.rglob("*") if each.is_file())
+    below = sorted(each for each in map(Path, folders.walk(path)) if each.is_file())
     if found := [each for each in below if each.suffix.lower() == ".txt" or tables.is_table(each)]:
         return found
     raise InputError(f"{name} has no .txt files and no tables ({', '.join(tables.ENDINGS)}) in it.")

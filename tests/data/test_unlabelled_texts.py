@@ -20,6 +20,14 @@ def test_texts_to_predict_are_found_as_those_to_train_on_and_bad_ones_named(tmp_
     ]
 
 
+def test_hidden_files_of_a_folder_are_no_texts_to_predict(tmp_path):
+    for name in ("a.txt", ".ipynb_checkpoints/a-checkpoint.txt", "__MACOSX/._a.txt", ".b.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a good film")
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "nowhere.txt")
+    assert [name for name, _ in texts([str(tmp_path)])] == [str(tmp_path / "a.txt")]
+
+
 def test_texts_to_predict_need_no_column_of_labels(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("review,stars\nso good,1\n")
