@@ -81,10 +81,10 @@ def _opened(output: Path | None) -> Iterator[IO[str]]:
     if output is None:
         yield sys.stdout
         return
-    into_it = output.exists() and not output.is_file()
-    with contextlib.nullcontext(output) if into_it else whole_files.writing(output) as path:
-        with open(path, "w", encoding="utf-8", newline="") as file:
-            yield file
+    is_special = output.exists() and not output.is_file()
+    to = contextlib.nullcontext(output) if is_special else whole_files.writing(output)
+    with to as path, open(path, "w", encoding="utf-8", newline="") as file:
+        yield file
 
 
 def _write(file, answers: Answers, skipped: list) -> int:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from kerasuite.data import named, tables
+from kerasuite.data import delimited, named, tables
 from kerasuite.errors import InputError
 
 USER, ITEM, TIME, RATING = "user", "item", "time", "rating"
@@ -157,7 +157,7 @@ def cells(path: Path, separators: Sequence[str] = (_DOUBLE_COLON, "\t", ",")) ->
         InputError: it cannot be read, or is empty, or a line has more cells than the first.
     """
     try:
-        raw = tables.opened(path).read()
+        raw = delimited.opened(path).read()
     except (OSError, EOFError, zlib.error) as fault:
         raise InputError(f"{path} cannot be read: {getattr(fault, 'strerror', None) or fault}.") from fault
     if not raw.strip():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
 import json
 import math
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from kerasuite.data import folders
+from kerasuite.data import delimited, folders
 from kerasuite.errors import InputError
 
 DELIMITED, LINES, PARQUET = (".csv", ".tsv"), (".jsonl", ".ndjson"), (".parquet",)
@@ -23,11 +22,9 @@ ENDINGS = DELIMITED + LINES + PARQUET
 NOT_TEXT = "\N{REPLACEMENT CHARACTER}"  # what stands for bytes that are not UTF-8
 # Before each member of a list in jsonl or parquet: what no text has in it.
 LISTED = "\x1f"
-_SEPARATORS = ",;\t"
 _MIXED = r"^[\[{]|\x00"
 _RENAMED = re.compile(r"_duplicated_\d+$")
 _MOST_WHOLE = 2**53  # above it a float no longer tells whole numbers apart
-_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
 
 
 class Table(NamedTuple):
@@ -72,7 +69,7 @@ def read(path: Path, takes: str = "", *, has_names: bool = True, ending: str = "
             return Table(_as_text(_json_lines(path)), 1)
         if ending in PARQUET:
             return Table(_as_text(pl.read_parquet(path, glob=False)), 1)
-        return delimited(path, has_names)
+        return Table(*delimited.read(path, has_names))
     except (OSError, EOFError, zlib.error) as fault:
         why = getattr(fault, "strerror", None) or fault
         raise InputError(f"{path} cannot be read: {why}. {takes}".rstrip()) from fault
@@ -137,113 +134,47 @@ def _is_whole(numbers: pl.Series) -> bool:
 
 
 def _json_lines(path: Path) -> pl.DataFrame:
-    with opened(path) as file:
+    with delimited.opened(path) as file:
         text = file.read().decode("utf-8-sig", "replace")
     try:
         frame = pl.read_ndjson(io.BytesIO(text.encode()), infer_schema_length=None)
     except pl.exceptions.PolarsError as fault:
-        # Not splitlines(): a text may have a character in it that ends a line elsewhere.
-        for number, line in enumerate(text.split("\n"), 1):
-            with contextlib.suppress(ValueError):
-                if not line.strip() or isinstance(json.loads(line), dict):
-                    continue
-            raise InputError(
-                f"{path}, line {number} is no JSON object: {line[:80]}. Each line is one, such as "
-                '{"text": "...", "label": "..."}.'
-            ) from fault
-        raise
+        # Columns of several types, or NaN, which Python writes.
+        rows = _objects(path, text, fault)
+        names = dict.fromkeys(name for row in rows for name in row)
+        return pl.DataFrame([_of_any(name, [row.get(name) for row in rows]) for name in names])
     # A column of strings and lists comes as strings, the lists as JSON; half a pair of surrogates comes as NUL.
     mixed = [each.name for each in frame.iter_columns() if each.dtype == pl.String and each.str.contains(_MIXED).any()]
     if mixed:
-        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+        rows = _objects(path, text)
         frame = frame.with_columns(pl.Series(name, [cell(row.get(name)) for row in rows], pl.String) for name in mixed)
     return frame
 
 
-# csv and tsv
+def _objects(path: Path, text: str, fault: Exception | None = None) -> list[dict[str, Any]]:
+    """What the lines hold."""
+    rows = []
+    # Not splitlines(): a text may have a character in it that ends a line elsewhere.
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        with contextlib.suppress(ValueError):
+            if isinstance(row := json.loads(line), dict):
+                rows.append(row)
+                continue
+        raise InputError(
+            f"{path}, line {number} is no JSON object: {line[:80]}. Each line is one, such as "
+            '{"text": "...", "label": "..."}.'
+        ) from fault
+    return rows
 
 
-def delimited(path: Path, has_names: bool = True) -> Table:
-    """Read a csv or tsv, whatever its file is called.
-
-    Raises:
-        InputError: it cannot be read as a table; names the row.
-    """
-    separator = separator_of(path)
-    quote, notes = '"', ()
-    if separator == "\t" and _has_plain_quotes(path):
-        quote, notes = None, (f"Quotation marks in {path.name} are taken as plain characters.",)
-    try:
-        frame = pl.read_csv(
-            path,
-            separator=separator,
-            has_header=has_names,
-            quote_char=quote,
-            infer_schema=False,
-            encoding="utf8-lossy",
-            glob=False,
-        )
-    except pl.exceptions.NoDataError:
-        raise
-    except pl.exceptions.PolarsError as fault:
-        raise InputError(f"{path} cannot be read as a table. {_malformed(path, separator)}") from fault
-    return Table(frame, 2 if has_names else 1, notes)
-
-
-def separator_of(path: Path) -> str:
-    """The comma, semicolon or tab that the first line has most of; if it has none, what the file's name says."""
-    with opened(path) as file:
-        line = file.readline()
-        while line and not line.strip(b"\r\n"):
-            line = file.readline()
-    by_name = "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ""
-    return max(by_name + _SEPARATORS, key=line.decode("utf-8", "replace").count)
-
-
-def opened(path: Path):
-    """A file's bytes, unpacked where it is a .gz."""
-    import gzip
-
-    return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")
-
-
-def _has_plain_quotes(path: Path) -> bool:
-    """Whether the quotation marks of a tsv enclose nothing: every line is a row, and some cell only begins with one."""
-    with opened(path) as file:
-        lines = file.read().splitlines()
-    if len({line.count(b"\t") for line in lines if line}) > 1:
-        return False
-    cells = (cell for line in lines for cell in line.split(b"\t") if cell.startswith(b'"'))
-    return any(not _QUOTED.fullmatch(cell) for cell in cells)
-
-
-def _malformed(path: Path, separator: str) -> str:
-    """Which row to look at, since polars does not say."""
-    with opened(path) as file:
-        lines = [line.decode("utf-8", "replace") for line in file.read().lstrip(b"\r\n").splitlines(keepends=True)]
-    # Python's csv takes no cell of over 131,072 characters by itself.
-    csv.field_size_limit(max(csv.field_size_limit(), sum(map(len, lines))))
-    reader = csv.reader(lines, delimiter=separator, strict=True)
-    # A cell in quotation marks may go over several lines.
-    row, start, width = 1, 0, None
-    with contextlib.suppress(csv.Error):
-        for cells in reader:
-            width = width or len(cells)
-            if len(cells) > width:
-                break
-            row, start = row + 1, reader.line_num
-        else:
-            # What polars refuses and Python's csv reads: a quotation mark within a cell that has none around it.
-            quoted = (
-                k for k, line in enumerate(lines, 1) if re.search(rf'[^{separator}"\r\n]"(?!["{separator}\r\n])', line)
-            )
-            line = next(quoted, None)
-            where = f" Look at line {line}: {lines[line - 1].rstrip()[:80]}" if line else ""
-            return f"A quotation mark in a cell is doubled, and the cell stands in quotation marks.{where}"
-    return (
-        f"Row {row} has more cells than there are columns, or a stray quotation mark; a cell that holds "
-        f"{separator!r} stands in quotation marks: {lines[start].rstrip()[:80]}"
-    )
+def _of_any(name: str, values: list[Any]) -> pl.Series:
+    """A column of whatever the lines have; of numbers alone, one of numbers."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds in ({float}, {int, float}):
+        return pl.Series(name, values, pl.Float64)
+    return pl.Series(name, map(cell, values), pl.String)
 
 
 # Columns

@@ -165,7 +165,7 @@ def test_all_missing_files_are_listed_with_their_rows(tmp_path):
         ('path,label\na.png,cat\n"b.png,dog\n', ["Row 3", "stray quotation mark", "b.png"]),
         ('path,label\na.png,cat\nb.png,"dog" \n', ["Row 3", "stray quotation mark", "b.png"]),
         ("path,label\na.png,Käfer\n".encode("latin-1"), ["not UTF-8", "row 2 (a.png)"]),
-        (PLAIN.encode("utf-16"), ["not UTF-8"]),
+        (PLAIN.encode("utf-16"), ["is UTF-16: save it as UTF-8"]),
         (b"\x89PNG\r\n\x1a\n\0\0\0", ["no column path"]),
         ("path,label\na.png,cat\n./a.png,dog\n", ["row 2 (a.png) and row 3 (./a.png)", "labels 'cat' and 'dog'"]),
         ("path,label,split\na.png,cat,train\na.png,cat,test\n", ["row 2", "row 3", "'train' and 'test'"]),
