@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import collections
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from kerasuite.contracts import Examples
 from kerasuite.data.folders import TEST, VALIDATION, listed
 from kerasuite.data.splits import Source
 from kerasuite.errors import InputError
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
 
 
 def settled(source: Source, data: str | Path) -> Source:
@@ -26,7 +30,7 @@ def settled(source: Source, data: str | Path) -> Source:
     _refuse_unknown(source)
     source = replace(source, **{name: renumbered(part, present(source.train)) for name, part in source.parts.items()})
     _refuse_too_few(source, data)
-    return source
+    return replace(source, notes=(*source.notes, *_alike(source.train.class_names)))
 
 
 def known(examples: Examples, class_names: Sequence[str], data: str | Path) -> Examples:
@@ -88,6 +92,19 @@ def _rows_of(examples: Examples, name: str) -> np.ndarray:
     """Which rows are of a class, bool (n,)."""
     label = examples.class_names.index(name)
     return examples.labels[:, label] > 0 if examples.is_multi_label else examples.labels == label
+
+
+def _alike(names: Sequence[str]) -> Iterator[str]:
+    """A sentence on each two or more names that a person may mean as one."""
+    meant = collections.defaultdict(list)
+    for name in names:
+        meant[float(name) if _NUMBER.fullmatch(name) else name.casefold()].append(repr(name))
+    for several in meant.values():
+        if len(several) > 1:
+            yield (
+                f"The classes {' and '.join(several)} differ only in capitals or in how a number is written. They "
+                f"count as {len(several)}: make them one in the data if they are."
+            )
 
 
 def _refuse_too_few(source: Source, data: str | Path) -> None:

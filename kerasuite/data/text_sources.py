@@ -12,7 +12,7 @@ import polars as pl
 
 from kerasuite.columns import RowIds
 from kerasuite.contracts import Examples, Skipped
-from kerasuite.data import classes, folders, named, tables, text_columns
+from kerasuite.data import classes, folders, named, tables, text_columns, text_labels
 from kerasuite.data.duplicates import DIGEST, MINIMA, text_digests
 from kerasuite.data.folders import PART_FOLDERS, PARTS, TEST, TRAIN, VALIDATION, FileKind, listed
 from kerasuite.data.near_texts import minima
@@ -170,9 +170,10 @@ def _of_table(path: Path, columns: Columns, part: str, name: str) -> _Found:
         what: table.frame[names[what]].str.strip_chars() if what in names else pl.Series([""] * len(table.frame))
         for what in CALLED
     }
-    rows = pl.DataFrame({what: cell.fill_null("") for what, cell in cells.items()}).with_columns(
-        source=pl.lit(name), row=pl.int_range(len(table.frame)) + table.first_row
-    )
+    cells = {what: cell.fill_null("") for what, cell in cells.items()}
+    if tables.is_delimited(path):
+        cells[LABEL] = text_labels.of_delimited(cells[LABEL])
+    rows = pl.DataFrame(cells).with_columns(source=pl.lit(name), row=pl.int_range(len(table.frame)) + table.first_row)
     kept, skipped = _usable(rows, has_several=columns.between is not None)
     if not len(kept):
         first = f", the first is {skipped[0]}" if skipped else ""
@@ -198,7 +199,7 @@ def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tup
     """The rows that have a text and a label in UTF-8, and the others by name."""
     has_lists = bool(rows[LABEL].str.starts_with(tables.LISTED).any())
     if has_lists and not has_several:
-        rows = rows.with_columns(pl.col(LABEL).map_elements(_only_member, pl.String))
+        rows = rows.with_columns(pl.col(LABEL).map_elements(text_labels.only_member, pl.String))
     is_bad = pl.any_horizontal(pl.col(TEXT, LABEL).str.contains(tables.NOT_TEXT, literal=True))
     reason = pl.when(pl.col(TEXT) == "").then(pl.lit("no text")).when(is_bad).then(pl.lit(NOT_UTF8))
     if has_lists or not has_several:
@@ -208,12 +209,6 @@ def _usable(rows: pl.DataFrame, *, has_several: bool) -> tuple[pl.DataFrame, tup
     lost = rows.filter(pl.col("reason") != "")
     skipped = tuple(Skipped(*each) for each in zip(RowIds.names(lost["source"], lost["row"]), lost["reason"]))
     return rows.filter(pl.col("reason") == "").drop("reason"), skipped
-
-
-def _only_member(cell: str) -> str:
-    """The member of a list that has one, nothing for an empty list; else the cell itself."""
-    members = tables.members(cell)
-    return cell if members is None or len(members) > 1 else "".join(members)
 
 
 # Class folders of .txt files
@@ -269,7 +264,7 @@ def _source(found: _Found, columns: Columns) -> Source:
         first = ", ".join(lists[0])
         raise InputError(f"Texts have lists of labels, the first is [{first}]. Pass --multi-label.")
     if columns.between is not None:
-        names = {label for name in names for label in _several(name, columns.between)}
+        names = {label for name in names for label in text_labels.several(name, columns.between)}
     names = sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     has_groups = bool((every[GROUP] != "").any())
     parts = {part: _examples(frame, tuple(names), columns.between, has_groups) for part, frame in found.parts.items()}
@@ -279,12 +274,6 @@ def _source(found: _Found, columns: Columns) -> Source:
     return Source(*map(parts.get, PARTS), skipped=found.skipped, notes=notes, columns=found.columns)
 
 
-def _several(labels: str, between: str) -> list[str]:
-    members = tables.members(labels)
-    parts = labels.split(between) if members is None else members
-    return [part.strip() for part in parts if part.strip()]
-
-
 def _examples(rows: pl.DataFrame, names: tuple[str, ...], between: str | None, has_groups: bool) -> Examples:
     texts, place = rows[TEXT].to_numpy().astype(object), {name: k for k, name in enumerate(names)}
     if between is None:
@@ -292,7 +281,7 @@ def _examples(rows: pl.DataFrame, names: tuple[str, ...], between: str | None, h
     else:
         labels = np.zeros((len(rows), len(names)), np.uint8)
         for row, several in enumerate(rows[LABEL]):
-            labels[row, [place[name] for name in _several(several, between)]] = 1
+            labels[row, [place[name] for name in text_labels.several(several, between)]] = 1
     if rows["source"].n_unique() == 1 and not rows["row"].has_nulls():
         ids = RowIds(rows["source"][0], rows["row"].to_numpy())
     else:

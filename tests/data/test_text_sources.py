@@ -186,6 +186,38 @@ def test_lists_of_labels_beside_strings_are_lists(tmp_path):
     assert train.labels.tolist() == [[1, 0], [1, 1], [0, 1]] * 3
 
 
+def test_lists_as_pandas_writes_them_into_a_csv_are_lists(tmp_path):
+    cells = ["['a', \"it's b|c\"]", "['a']", "[]"] * 3
+    pl.DataFrame({"text": [f"t {k}" for k in range(9)], "label": cells}).write_csv(tmp_path / "a.csv")
+    train = text_splits([str(tmp_path / "a.csv")], columns=Columns(between="|")).train
+    assert train.class_names == ("a", "it's b|c")
+    assert train.labels.tolist() == [[1, 1], [1, 0], [0, 0]] * 3
+    refused(str(tmp_path / "a.csv"), "[a, it's b|c]", "--multi-label")
+
+
+@pytest.mark.parametrize("names", [("[POS]", "[NEG]"), ("1.5", "2.0"), ("['a' 'b']", "['c']")])
+def test_labels_that_are_no_lists_and_no_whole_numbers_stay_as_they_are(tmp_path, names):
+    rows = "".join(f"t {k},{names[k % 2]}\n" for k in range(8))
+    assert set(text_splits([saved(tmp_path / "a.csv", "text,label\n" + rows)]).train.class_names) == set(names)
+
+
+def test_whole_numbers_that_pandas_wrote_with_a_point_are_those_without(tmp_path):
+    whole = saved(tmp_path / "a.csv", "text,label\n" + "".join(f"t {k},{k % 2}\n" for k in range(8)))
+    point = saved(tmp_path / "b.csv", "text,label\nlost,\n" + "".join(f"u {k},{k % 2}.0\n" for k in range(8)))
+    source = text_splits([whole, point])
+    assert source.train.class_names == ("0", "1")
+    assert len(source.train) == 16
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(("Good", "good"), "'Good' and 'good'"), (("1", "01"), "'01' and '1'"), (("1", "2"), "")]
+)
+def test_classes_that_may_be_meant_as_one_are_named(tmp_path, names, said):
+    rows = "".join(f"t {k},{names[k % 2]}\n" for k in range(8))
+    notes = text_splits([saved(tmp_path / "a.csv", "text,label\n" + rows)]).notes
+    assert [said in note for note in notes if "differ only in capitals" in note] == ([True] if said else [])
+
+
 def test_several_labels_want_one_at_least(tmp_path):
     path = saved(tmp_path / "a.csv", "text,labels,tags\n" + "".join(f"t {k},,x\n" for k in range(9)))
     with pytest.raises(InputError, match=r"a.csv has a label in the column 'labels'.*--label-column"):
