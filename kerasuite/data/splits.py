@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasuite.columns import RowIds
 from kerasuite.contracts import Examples, Skipped, Splits, skipped_warning
+from kerasuite.data.folders import listed
 from kerasuite.errors import InputError
 
 
@@ -37,7 +38,7 @@ def hold_out(examples: Examples, fraction: float, seed: int, *, keep: int = 1) -
 
     Args:
         fraction: share of the rows in the second part, over 0 and under 1.
-        keep: rows of each class that stay in the first at least; with groups, one group.
+        keep: rows of each class that stay in the first at least; with groups, groups.
 
     Returns:
         The larger part and the held-out part, rows in their old order.
@@ -47,7 +48,7 @@ def hold_out(examples: Examples, fraction: float, seed: int, *, keep: int = 1) -
     """
     rng = np.random.default_rng([seed, 0x5B117])
     if examples.groups is not None:
-        held = _groups(examples, fraction, rng)
+        held = _groups(examples, fraction, rng, keep)
     elif examples.is_multi_label:
         held = rng.permutation(len(examples))[: max(round(len(examples) * fraction), 1)]
     else:
@@ -74,14 +75,17 @@ def _strata(examples: Examples, fraction: float, rng: np.random.Generator, keep:
     return np.concatenate(held)
 
 
-def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows to hold out: whole groups, in random order, while they come nearer to each class's share.
+def _groups(examples: Examples, fraction: float, rng: np.random.Generator, keep: int) -> np.ndarray:
+    """Rows to hold out: whole groups, in random order, while they come nearer to each class's share; one at least.
 
     Every class keeps at least one group on the training side.
     """
     names, group_of = np.unique(examples.groups, return_inverse=True)
-    if len(names) < 2:
-        raise InputError(f"All rows belong to one group ({str(names[0])!r}); a split by group needs at least two.")
+    if len(names) <= keep:
+        raise InputError(
+            f"All rows belong to {len(names)} group(s) ({listed(map(str, names))}): too few to stand in {keep + 1} "
+            "parts, each in one. Give finer groups, or parts of your own."
+        )
     counts = np.zeros((len(names), len(examples.class_names) + examples.is_multi_label))
     if examples.is_multi_label:
         # Rows without a label are held out in their share too.
@@ -89,17 +93,23 @@ def _groups(examples: Examples, fraction: float, rng: np.random.Generator) -> np
     else:
         np.add.at(counts, (group_of, examples.labels), 1)
     wanted, taken, left = counts.sum(0) * fraction, np.zeros(counts.shape[1]), counts.sum(0)
-    chosen = []
-    for group in rng.permutation(len(names)):
-        nearer = np.abs(taken + counts[group] - wanted).sum() < np.abs(taken - wanted).sum()
-        if nearer and np.all((left - counts[group] > 0) | (counts[group] == 0)):
+    empties = lambda group: np.any((left - counts[group] <= 0) & (counts[group] > 0))  # noqa: E731
+    distance = lambda group: np.abs(taken + counts[group] - wanted).sum()  # noqa: E731
+    order, chosen = rng.permutation(len(names)), []
+    for group in order:
+        is_nearer = distance(group) < np.abs(taken - wanted).sum()
+        if is_nearer and not empties(group) and len(chosen) < len(names) - keep:
             chosen.append(group)
             taken, left = taken + counts[group], left - counts[group]
     if not chosen:
-        raise InputError(
-            f"No group of {len(names)} can be held out without emptying a class of the training rows. "
-            "Give finer groups, or a split of your own."
-        )
+        # Where groups are few each is more than the share: then the smallest is held out.
+        possible = [group for group in order if not empties(group)]
+        if not possible:
+            raise InputError(
+                f"No group of {len(names)} can be held out without emptying a class of the training rows. "
+                "Give finer groups, or parts of your own."
+            )
+        chosen = [min(possible, key=distance)]
     return np.flatnonzero(np.isin(group_of, chosen))
 
 
@@ -123,9 +133,14 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
         train, validation = hold_out(train, validation_fraction, seed + 1)
     parts = {"train": train, "validation": validation, "test": test}
     refuse_overlap(**parts)
+    notes = source.notes
+    if train.groups is not None and len(source.parts) < len(parts):
+        held = {name: part for name, part in parts.items() if part.groups is not None}
+        shares = [f"{len(np.unique(part.groups)):,} in {name} ({len(part):,} rows)" for name, part in held.items()]
+        notes += (f"All rows of a group stand in one part; there are {', '.join(shares)}.",)
     absent = [sentence for name, part in parts.items() for sentence in absent_classes(name, part)]
     warnings = (*skipped_warning(source.skipped), *absent)
-    return Splits(train, validation, test, source.skipped, source.notes, warnings, columns=source.columns)
+    return Splits(train, validation, test, source.skipped, notes, warnings, columns=source.columns)
 
 
 def absent_classes(part: str, examples: Examples) -> list[str]:

@@ -52,8 +52,36 @@ def test_groups_without_any_label_are_held_out_in_their_share_too():
 
 
 def test_one_group_cannot_be_split():
-    with pytest.raises(InputError, match="one group"):
+    with pytest.raises(InputError, match=r"1 group\(s\) \(a\): too few to stand in 2 parts"):
         splits.hold_out(examples([0, 1, 0], np.array(["a"] * 3)), 0.3, 0)
+
+
+@pytest.mark.parametrize("num_groups", range(3, 9))
+def test_few_groups_that_are_each_more_than_the_share_are_held_out_one_by_one(num_groups):
+    groups = np.repeat(np.arange(num_groups), 120)
+    parts = splits.complete(
+        Source(examples(np.arange(len(groups)) % 2, groups)), validation_fraction=0.1, test_fraction=0.1, seed=0
+    )
+    assert [len(np.unique(part.groups)) for part in (parts.validation, parts.test)] == [1, 1]
+    assert f"{num_groups - 2} in train ({(num_groups - 2) * 120:,} rows), 1 in validation (120 rows)" in parts.notes[0]
+
+
+def test_two_groups_cannot_stand_in_three_parts():
+    whole = Source(examples([0, 1] * 4, np.repeat(["p", "q"], 4)))
+    with pytest.raises(InputError, match=r"2 group\(s\) \(p, q\): too few to stand in 3 parts"):
+        splits.complete(whole, validation_fraction=0.1, test_fraction=0.1, seed=0)
+
+
+def test_of_groups_that_are_too_large_the_smallest_is_held_out():
+    groups = np.repeat(["a", "b", "c"], [50, 20, 30])
+    _, held = splits.hold_out(examples(np.arange(100) % 2, groups), 0.05, 0)
+    assert set(held.groups) == {"b"}
+
+
+def test_a_group_that_alone_has_a_class_is_not_held_out():
+    labels = np.array([0] * 4 + [1] * 4)
+    with pytest.raises(InputError, match="No group of 2 can be held out without emptying a class"):
+        splits.hold_out(examples(labels, np.repeat(["a", "b"], 4)), 0.3, 0)
 
 
 def test_a_class_with_one_row_cannot_be_split_and_is_named():
