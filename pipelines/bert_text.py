@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SAMPLE", "Config", "evaluate", "finish", "load", "predict", "run", "space", "train"]
 
+# What a run remembers of an encoder that lies in a folder.
+_FOLDER = "encoder folder"
 # Settings for seconds, on the sentences of reviews that come with the package.
 SAMPLE = {"data": ("reviews_sample",), "tuning": "frozen", "precision": "float32"}
 
@@ -176,7 +178,8 @@ def encoder(config: Config, run_dir: Path, train: Examples | None = None) -> Enc
     from kerasuite.models import encoders
 
     if config.encoder not in encoders.FROM_SCRATCH:
-        return encoders.load(config.encoder, config.pooling)
+        where = run_directory.remembered(run_dir, _FOLDER) or config.encoder
+        return replace(encoders.load(where, config.pooling), name=config.encoder)
     pieces = _texts.vocabulary(run_dir / run_directory.VOCABULARY, config.vocabulary_size, train)
     sizes = {name: getattr(config, name) for name in ("dim", "num_layers", "num_heads")}
     own = {"positions": config.positions, "pre_norm": config.pre_norm} if config.encoder == encoders.TRANSFORMER else {}
@@ -206,6 +209,9 @@ def train(config: Config, train: Examples, validation: Examples, run_dir: Path) 
     devices.refuse_too_few(strategy, len(train), config.batch_size if config.layers_tuned == 0 else None)
     run_directory.remember(run_dir, "machine", lambda: devices.describe(strategy))
     keras.utils.set_random_seed(config.seed)
+    if (folder := Path(config.encoder).expanduser()).is_dir():
+        # The run may be evaluated from another working directory.
+        run_directory.remember(run_dir, _FOLDER, lambda: str(folder.resolve()))
     base = encoder(config, run_dir, train)
     run_directory.require_same(run_dir, "encoder", base.digest)
     prepare = preparation(config, base)

@@ -423,6 +423,16 @@ def test_lengths_before_the_cut_are_counted(config):
     assert found.facts["num_tokens"].max() > 12
 
 
+def test_a_run_finds_its_encoder_again_from_another_working_directory(config, checkpoint, table, tmp_path, monkeypatch):
+    monkeypatch.chdir(checkpoint.parent)
+    relative = replace(config, encoder=checkpoint.name, tuning="frozen", output=str(tmp_path / "run"))
+    run_dir = run.start("bert_text", relative)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", str(run_dir), "--data", str(table), "--output", str(tmp_path / "again")]) == 0
+    page = (tmp_path / "again" / "report.html").read_text()
+    assert f"{checkpoint.name}, frozen" in page
+
+
 @pytest.mark.parametrize("tuning", ["full", "frozen"])
 @pytest.mark.parametrize("kind", ["strings", "ids"])
 def test_a_saved_model_that_reads_texts_is_an_encoder_too(config, tmp_path, kind, tuning):
