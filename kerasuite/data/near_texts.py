@@ -13,14 +13,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kerasuite.scripts import UNSPACED
+from kerasuite import scripts
 
 ALIKE = 0.8
 NUM_HASHES = 64
 RUN = 3
 # Rows that agree in any of these bands of minima are compared: of pairs at 0.8, one in 6,000 has no such band.
 _BANDS = 16
-_WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+")
+_WORD = re.compile(scripts.plain_word())
 # Rows of train that one of test is held against in a band, at most: of messages made by a template there are thousands.
 _MOST_IN_BAND = 256
 _PRIME = np.uint64(2**31 - 1)

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasuite.scripts import UNSPACED
+from kerasuite import scripts
 
 MOST_FEATURES = 100_000
 # Words times classes: scikit-learn's optimiser keeps 25 numbers for each of them.
 MOST_COEFFICIENTS = 5_000_000
-# A word, or one character of a script that puts no spaces between words.
-_TOKEN = rf"[{UNSPACED}]|[^\W{UNSPACED}]{{1,40}}"
+_TOKEN = scripts.plain_word("40")
 
 
 @dataclass(frozen=True)

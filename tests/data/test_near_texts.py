@@ -1,3 +1,5 @@
+import unicodedata
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -71,6 +73,20 @@ def test_texts_without_spaces_are_compared_by_their_characters():
     test = ["这部电影非常好看演员的表演也很出色我会推荐给我的同事们一起去看真的很不错"]
     rows, places, _ = across(minima(train), minima(test))
     assert (rows.tolist(), places.tolist()) == ([0], [0])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("मेरा लड़का अच्छा खाना खाता है और गाना गाता है", "मेरी लड़की अच्छी खाना खाती है और गाना गाती है"),
+        ("great 😀", "great 😡"),
+        ("un café très bon", "un cafe tres bon"),
+    ],
+)
+def test_vowel_signs_accents_and_emoji_count(one, other):
+    one, other = (unicodedata.normalize("NFD", text) for text in (one, other))
+    assert near([one], [one]) == [(0, 0)]
+    assert near([one], [other]) == []
 
 
 def test_of_texts_that_stand_there_many_times_the_first_is_named():

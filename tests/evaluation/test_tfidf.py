@@ -38,6 +38,13 @@ def test_characters_of_chinese_are_words():
     assert {"不", "好", "好 看"} <= set(model.terms)
 
 
+@pytest.mark.parametrize(("one", "other"), [("लड़का आया था घर", "लड़की आयी थी घर"), ("love it 😍", "love it 😡")])
+def test_vowel_signs_and_emoji_tell_texts_apart(one, other):
+    texts, labels = np.array([one, other] * 4, object), np.array([0, 1] * 4)
+    model = TfidfLogisticRegression.fit(texts, labels, 2)
+    assert model.probabilities(texts).argmax(1).tolist() == labels.tolist()
+
+
 def test_texts_without_a_word_that_two_have_leave_the_frequencies_of_the_classes():
     texts = np.array([f"w{k}" for k in range(150)], object)
     labels = np.array([0, 0, 1] * 50)
