@@ -256,7 +256,7 @@ Chunks = Iterable[tuple[list[tuple[str, "Raw"]], list[Skipped]]]
 
 
 def predict(asked: Asked, chunks: Chunks) -> Answers:
-    """A row each input: id, prediction, probability, p(class) for each class.
+    """A row each input: id, prediction, its probability where it is one class, p(class) for each class.
 
     Args:
         chunks: names and raw inputs, in order, and those that cannot be read, some at a time.
@@ -266,6 +266,9 @@ def predict(asked: Asked, chunks: Chunks) -> Answers:
 
     predictor = Predictor(asked.run_dir / run_directory.SERVABLE, asked.precision, devices.local())
 
+    def of_said(p: np.ndarray) -> list[float]:
+        return [] if predictor.is_multi_label else [p.max()]
+
     def parts() -> Iterator[Answered]:
         is_first = asked.precision != "float32"
         for some, bad in chunks:
@@ -273,12 +276,11 @@ def predict(asked: Asked, chunks: Chunks) -> Answers:
                 _say_difference(predictor, asked.precision, [raw for _, raw in some[:COMPARED]])
                 is_first = False
             found = zip(some, predictor.probabilities(raw for _, raw in some))
-            rows = [
-                [name, predictor.said(p), f"{p.max():.6f}", *(f"{each:.6f}" for each in p)] for (name, _), p in found
-            ]
+            rows = [[name, predictor.said(p), *(f"{each:.6f}" for each in (*of_said(p), *p))] for (name, _), p in found]
             yield Answered(rows, len(some), bad)
 
-    return Answers(["id", "prediction", "probability", *(f"p({name})" for name in predictor.class_names)], parts())
+    columns = ["id", "prediction", *([] if predictor.is_multi_label else ["probability"])]
+    return Answers([*columns, *(f"p({name})" for name in predictor.class_names)], parts())
 
 
 def _say_difference(predictor: Predictor, precision: str, first: list[bytes]) -> None:

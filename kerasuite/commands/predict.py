@@ -44,9 +44,10 @@ def main(args: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "kerasuite predict",
-        description="Write a line each input, in order: id, prediction, probability, then the probability of each "
-        "class; of a recommender a line each recommended item: id, rank, item, score. Inputs that cannot be read are "
-        "named on the error stream with the reason, and have no line.",
+        description="Write a line each input, in order: id, prediction, its probability, then the probability of each "
+        "class (where an input may be of several classes, the prediction is all that are at least 0.5, with | between "
+        "them, and has no probability of its own); of a recommender a line each recommended item: id, rank, item, "
+        "score. Inputs that cannot be read are named on the error stream with the reason, and have no line.",
     )
     parser.add_argument("run_dir", help="a finished run")
     parser.add_argument("inputs", nargs="*", metavar="file_or_folder", help="what to predict")

@@ -83,7 +83,10 @@ def find(
                 f"{tables.wrongly_saved(frame.columns)} Name it by {columns.flag.format(what=what)}."
             )
     if found[TEXT] == found.get(LABEL):
-        raise InputError(f"--text-column and --label-column of {path} are both {found[TEXT]!r}.")
+        raise InputError(
+            f"The column {found[TEXT]!r} of {path} would hold both the texts and the labels. Name another by "
+            f"{columns.flag.format(what=TEXT)}."
+        )
     told = [what for what in found if what not in said and found[what] != what and (needs_label or what == TEXT)]
     guessed = [f"{found[what]!r} as the {what}" for what in told]
     return found, (f"Of {path.name}, the column {' and '.join(guessed)} is taken.",) if guessed else ()

@@ -267,10 +267,13 @@ def _source(found: _Found, columns: Columns) -> Source:
         names = {label for name in names for label in text_labels.several(name, columns.between)}
     names = sorted(names, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
     has_groups = bool((every[GROUP] != "").any())
+    barred = [name for name in names if "|" in name and columns.between is not None]
     parts = {part: _examples(frame, tuple(names), columns.between, has_groups) for part, frame in found.parts.items()}
     notes = found.notes
     if columns.between is not None and (bare := sum(int((~part.labels.any(1)).sum()) for part in parts.values())):
         notes += (f"{bare:,} of {len(every):,} texts have no label: they count as of none of the classes.",)
+    if barred:
+        notes += (f"The classes {listed(map(repr, barred))} hold the | that stands between the labels of predictions.",)
     return Source(*map(parts.get, PARTS), skipped=found.skipped, notes=notes, columns=found.columns)
 
 

@@ -58,7 +58,7 @@ def test_columns_are_guessed_where_that_is_clear_and_it_is_said(tmp_path, names,
         ("a,b", Columns(), ("'a', 'b'", "--text-column")),
         ("text,a,b", Columns(), ("--label-column", "'a', 'b'")),
         ("text,label", Columns("words"), ("no column 'words'", "'text', 'label'")),
-        ("text,label", Columns("text", "text"), ("both 'text'",)),
+        ("text,label", Columns("text", "text"), ("'text'", "both the texts and the labels")),
         ("label,Label", Columns(), ("'label' and 'Label'",)),
         ("review,comment,label", Columns(), ("--text-column", "'review' and 'comment' may be it")),
         ("text,category,sentiment", Columns(), ("--label-column", "'category' and 'sentiment' may be it")),
@@ -279,6 +279,7 @@ def test_a_label_may_have_the_usual_separator_in_it(tmp_path):
     rows = "".join(f'{{"text": "t {k}", "label": ["R&B|Soul", "b"]}}\n' for k in range(9))
     source = text_splits([saved(tmp_path / "a.jsonl", rows)], columns=Columns(between="|"))
     assert source.train.class_names == ("R&B|Soul", "b")
+    assert source.notes == ("The classes 'R&B|Soul' hold the | that stands between the labels of predictions.",)
     rows = "text,label\n" + "".join(f't {k},"sci|fi; a"\n' for k in range(9))
     source = text_splits([saved(tmp_path / "a.csv", rows)], columns=Columns(between=";"))
     assert source.train.class_names == ("a", "sci|fi")

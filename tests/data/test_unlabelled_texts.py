@@ -98,3 +98,9 @@ def test_it_is_said_that_a_first_line_was_taken_as_a_name(tmp_path):
     path.write_text("review\nso bad\n")
     assert dict(texts([str(path)], say=said.append)) == {"a.csv[2]": "so bad"}
     assert len(said) == 1
+
+
+def test_the_column_of_labels_is_no_column_of_texts(tmp_path):
+    (tmp_path / "a.csv").write_text("text,score\na,1\n")
+    with pytest.raises(InputError, match=r"'score' of .* both the texts and the labels. Name another by --column"):
+        list(texts([str(tmp_path / "a.csv")], Columns(None, "score", flag="--column"), column="score"))

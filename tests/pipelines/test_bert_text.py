@@ -474,6 +474,7 @@ def test_texts_of_several_labels_are_trained_scored_and_predicted(config, tmp_pa
     capsys.readouterr()
     assert cli.main(["predict", str(run_dir), "--text", "awful plot"]) == 0
     (row,) = csv.DictReader(capsys.readouterr().out.splitlines())
+    assert list(row) == ["id", "prediction", "p(blame)", "p(plot)", "p(praise)"]
     said = {name for name in ("blame", "plot", "praise") if float(row[f"p({name})"]) >= 0.5}
     assert set(filter(None, row["prediction"].split("|"))) == said
     predictor = kerasuite.load(run_dir).predictor
