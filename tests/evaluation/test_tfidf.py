@@ -20,10 +20,10 @@ def test_it_says_what_scikit_learn_says(num_classes):
     texts, labels = TEXTS[rows], LABELS[rows]
     ours = TfidfLogisticRegression.fit(texts, labels, num_classes)
     vectorizer = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, token_pattern=r"\w+")
-    theirs = make_pipeline(vectorizer, LogisticRegression(C=4.0, tol=1e-3, max_iter=300)).fit(texts, labels)
+    theirs = make_pipeline(vectorizer, LogisticRegression(C=4.0, tol=1e-8, max_iter=2000)).fit(texts, labels)
     expected = theirs.predict_proba(texts)
     found = ours.probabilities(texts)
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_class_that_train_lacks_has_probability_0():
