@@ -90,8 +90,8 @@ class TfidfLogisticRegression:
 def _optimised(features: Any, labels: np.ndarray, inverse_penalty: float) -> Any:
     """scikit-learn's logistic regression, at the least loss that there is: a weak baseline would flatter the model.
 
-    Newton's steps come there in 1.1 s on 32,352 texts, half of SST-2, where L-BFGS takes 24 s, or at a tolerance of 1e-3
-    stops after 6.7 s, 1.2 points of accuracy short (benchmarks/words_baseline.py, C = 4, two cores of an AMD EPYC).
+    Newton's steps come there in 1.1 s on 32,352 texts, half of SST-2, where L-BFGS takes 24 s, or with a tolerance of
+    1e-3 stops after 6.7 s, 1.2 points of accuracy short (benchmarks/words_baseline.py, C = 4, two cores of an EPYC).
     """
     from sklearn.linear_model import LogisticRegression
 

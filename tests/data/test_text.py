@@ -1,12 +1,16 @@
+import unicodedata
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from tokenizers import BertWordPieceTokenizer
 
 from kerasuite.contracts import Examples
 from kerasuite.data import batches
 from kerasuite.data.lengths import LengthPlan
 from kerasuite.data.text import (
     NUM_TOKENS,
+    SPECIAL,
     TextPreparation,
     Vocabulary,
     WordPiece,
@@ -119,6 +123,36 @@ def test_a_vocabulary_learnt_from_texts_knows_their_words(texts):
     assert pieces[:5] == ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     ids = WordPiece(pieces, lowercase=True)(tf.constant(texts)).flat_values.numpy()
     assert pieces.index("[UNK]") not in ids
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "wait… what?",
+        "世界（上海）！，：",
+        "m² and ½ cup of Straße",
+        "ﬁne ﬂow ｆｕｌｌ Ⅷ №",
+        "Café CAFÉ I\u0307stanbul",
+        "हिन्दी की किताब مَرْحَبًا",
+        "한국어 텍스트 日本語のがぎ ไทย",
+        "tab\tnew\nline\r\0\7zero\u200bwidth no\u00a0break\u3000wide \ufeff \ufffd x",
+        "😀 emoji 👩\u200d👧 don't stop-me_now",
+    ],
+)
+def test_ids_are_those_of_hugging_faces_bert_tokenizer(text, lowercase):
+    every = "".join(
+        unicodedata.normalize(form, each) for form in ("NFC", "NFD", "NFKC") for each in (text, text.lower())
+    )
+    pieces = [*SPECIAL, *(mark + letter for letter in sorted(set(every) - set(" \t\n\r\0")) for mark in ("", "##"))]
+    theirs = BertWordPieceTokenizer({piece: k for k, piece in enumerate(pieces)}, lowercase=lowercase)
+    (ours,) = WordPiece(pieces, lowercase=lowercase)(tf.constant([text])).to_list()
+    assert ours == theirs.encode(text, add_special_tokens=False).ids
+
+
+def test_bytes_that_are_no_utf_8_are_no_end_of_a_text():
+    (ids,) = WordPiece(PIECES, lowercase=True)(tf.constant([b"good \xff film \xc3 bad"])).to_list()
+    assert [each for each in ids if each != 1] == [4, 6, 5]
 
 
 def test_a_small_vocabulary_has_no_more_pieces_than_were_asked_for():
