@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars
+from scipy import sparse
 
 from kerasuite.errors import InputError
 from kerasuite.evaluation.confusion import class_estimates, ratio
@@ -34,7 +35,13 @@ def micro_f1(labels: np.ndarray, said: np.ndarray) -> float:
         >>> micro_f1(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [0, 1]]))  # 2 * 2 / (3 + 3)
         0.666...
     """
-    return float(ratio(2 * np.sum(labels * said), np.sum(labels) + np.sum(said)))
+    return _micro_f1(labels, said)(np.arange(len(labels)))
+
+
+def _micro_f1(labels: np.ndarray, said: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The same of chosen rows, which are many times drawn: what each row adds is summed once."""
+    right, counted = (labels & said).sum(axis=1), labels.sum(axis=1) + said.sum(axis=1)
+    return lambda rows: float(ratio(2 * right[rows].sum(), counted[rows].sum()))
 
 
 def macro_f1(labels: np.ndarray, said: np.ndarray) -> float:
@@ -44,8 +51,19 @@ def macro_f1(labels: np.ndarray, said: np.ndarray) -> float:
         >>> macro_f1(np.array([[1, 0], [1, 1]]), np.array([[1, 1], [0, 1]]))  # (2/3 + 2/3) / 2
         0.666...
     """
-    found = ratio(2 * np.sum(labels * said, axis=0), np.sum(labels, axis=0) + np.sum(said, axis=0))
-    return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else np.nan
+    return _macro_f1(labels, said)(np.arange(len(labels)))
+
+
+def _macro_f1(labels: np.ndarray, said: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The same of chosen rows: most of both arrays is 0."""
+    right, counted = sparse.csr_array((labels & said).T), sparse.csr_array((labels + said).T)
+
+    def of(rows: np.ndarray) -> float:
+        drawn = np.bincount(rows, minlength=labels.shape[0])
+        found = ratio(2 * (right @ drawn), counted @ drawn)
+        return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else np.nan
+
+    return of
 
 
 def multilabel_metrics(
@@ -69,8 +87,8 @@ def multilabel_metrics(
         return bootstrap(statistic, n, groups=groups, seed=seed)
 
     return {
-        "micro_f1": resample(lambda rows: micro_f1(labels[rows], said[rows])),
-        "macro_f1": resample(lambda rows: macro_f1(labels[rows], said[rows])),
+        "micro_f1": resample(_micro_f1(labels, said)),
+        "macro_f1": resample(_macro_f1(labels, said)),
         "exact_match_accuracy": wilson(int(exact.sum()), n)
         if groups is None
         else resample(lambda rows: exact[rows].mean()),
@@ -131,13 +149,11 @@ def verdict(
     Args:
         model, baseline: probabilities (n, classes).
     """
-    first, second = (answers(each).astype(np.int64) for each in (model, baseline))
+    first, second = (
+        _micro_f1(np.asarray(labels, np.int64), answers(each).astype(np.int64)) for each in (model, baseline)
+    )
     difference, p = paired_statistic(
-        lambda rows: (
-            np.nan_to_num(micro_f1(labels[rows], first[rows])) - np.nan_to_num(micro_f1(labels[rows], second[rows]))
-        ),
-        len(labels),
-        groups=groups,
+        lambda rows: np.nan_to_num(first(rows)) - np.nan_to_num(second(rows)), len(labels), groups=groups
     )
     if p >= alpha:
         return "not shown", p
