@@ -68,7 +68,7 @@ def read(
         raise InputError(f"--data takes one of {' and '.join(data)} at a time.")
     (data,) = data
 
-    notes, is_table = (), data.endswith((".csv", ".tsv"))
+    notes, is_table = (), data.lower().endswith((".csv", ".tsv"))
     if is_table and folder and not Path(folder).expanduser().is_dir():
         if folder not in folders.NAMES:  # a data set's name is the default, and no folder that was there once
             notes = (f"{folder} is not there any more: paths start from the folder of {data}.",)

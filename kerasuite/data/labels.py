@@ -11,7 +11,7 @@ import polars as pl
 
 from kerasuite.contracts import Skipped
 from kerasuite.data import tables
-from kerasuite.data.folders import PART_FOLDERS, PARTS, TRAIN, VALIDATION, ClassFile, identity
+from kerasuite.data.folders import PART_FOLDERS, PARTS, TRAIN, VALIDATION, ClassFile, identity, listed
 from kerasuite.errors import InputError
 
 PATH, LABEL, GROUP, SPLIT = "path", "label", "group", "split"
@@ -22,6 +22,8 @@ _CALLED = {
     GROUP: (GROUP,),
     SPLIT: (SPLIT, "subset"),
 }
+# Rows in an error.
+MOST_NAMED = 100
 _PART_NAMES = PART_FOLDERS | {"dev": VALIDATION}
 
 
@@ -34,12 +36,13 @@ class Listed:
     notes: tuple[str, ...] = ()
 
 
-def read(table: Path, folder: Path | None = None) -> Listed:
+def read(table: Path, folder: Path | None = None, *, own_first: bool = False) -> Listed:
     """The photos that a table lists: columns path and label, and perhaps group and split.
 
     Args:
         folder: where paths start, if not at the table's own folder; a path that is not there is looked for beside the
             table too.
+        own_first: look beside the table first, and say so where photos are of the other folder.
 
     Raises:
         InputError: it cannot be used; names the rows, counted as spreadsheets do: the first below the names is row 2.
@@ -58,7 +61,11 @@ def read(table: Path, folder: Path | None = None) -> Listed:
         row.group = f"only {row.path}"
     if lone:
         notes += (f"{len(lone):,} row(s) of {table.name} have no group: each photo is a group of its own.",)
-    parts, skipped = _by_part(table, rows, _places(table, rows, folder))
+    starts = list(dict.fromkeys([folder or table.parent, table.parent]))
+    places = _places(table, rows, starts[::-1] if own_first else starts)
+    if own_first and (elsewhere := sum(start != table.parent for start, _ in places)):
+        notes += (f"{elsewhere:,} of the photos in {table.name} are not beside it, and are those in {folder}.",)
+    parts, skipped = _by_part(table, rows, [place for _, place in places])
     return Listed(parts, skipped, notes)
 
 
@@ -105,7 +112,7 @@ def _cells(frame: pl.DataFrame, columns: dict[str, str]) -> Iterable[tuple[str, 
 
 
 def _refuse_rows(table: Path, rows: list[_Row], columns: dict[str, str]) -> None:
-    """Raise where a cell is missing or says nothing; names every row of the first fault."""
+    """Raise where a cell is missing or says nothing; names the rows of the first fault."""
     faults = {
         "are not UTF-8. Save the table as UTF-8": [
             row for row in rows if tables.NOT_TEXT in row.path + row.label + row.group + row.split
@@ -119,33 +126,34 @@ def _refuse_rows(table: Path, rows: list[_Row], columns: dict[str, str]) -> None
     if SPLIT in columns:
         unknown = [row for row in rows if row.split.lower() not in _PART_NAMES]
         if unknown:
-            values = [f"row {row.number} has {row.split!r}" for row in unknown]
+            values = listed((f"row {row.number} has {row.split!r}" for row in unknown), MOST_NAMED)
             raise InputError(
-                f"{len(unknown):,} row(s) of {table} are in no part: {', '.join(values)}. The column "
+                f"{len(unknown):,} row(s) of {table} are in no part: {values}. The column "
                 f"{columns[SPLIT]!r} takes {', '.join(_PART_NAMES)}; without the column, parts are held out."
             )
 
 
 def _named(rows: list[_Row]) -> str:
-    return ", ".join(f"row {row.number}" + (f" ({row.path})" if row.path else "") for row in rows)
+    return listed((f"row {row.number}" + (f" ({row.path})" if row.path else "") for row in rows), MOST_NAMED)
 
 
-def _places(table: Path, rows: list[_Row], folder: Path | None) -> list[str]:
-    """Where the file of each row is."""
-    folders = [table.parent] if folder in (None, table.parent) else [folder, table.parent]
-    places = [_place(row.path, folders) for row in rows]
+def _places(table: Path, rows: list[_Row], starts: list[Path]) -> list[tuple[Path, str]]:
+    """The first of the starts below which the file of each row is, and where that is."""
+    places = [_place(row.path, starts) for row in rows]
     missing = [row for row, place in zip(rows, places) if place is None]
     if missing:
+        slashes = " Write / in paths, not \\." if os.sep == "/" and any("\\" in row.path for row in missing) else ""
         raise InputError(
             f"{len(missing):,} file(s) that {table} names are not there. Paths start at "
-            f"{' or '.join(map(str, folders))}; --data FOLDER sets another start. Missing: {_named(missing)}."
+            f"{' or '.join(map(str, starts))}; --data FOLDER sets another start.{slashes} Missing: {_named(missing)}."
         )
     return places
 
 
-def _place(path: str, folders: list[Path]) -> str | None:
+def _place(path: str, starts: list[Path]) -> tuple[Path, str] | None:
     # An absolute path swallows the folder that it is joined to.
-    return next((place for folder in folders if os.path.isfile(place := os.path.join(folder, path))), None)
+    every = ((start, os.path.join(start, path)) for start in starts)
+    return next((each for each in every if os.path.isfile(each[1])), None)
 
 
 def _by_part(table: Path, rows: list[_Row], places: list[str]) -> tuple[dict[str, list[ClassFile]], list[Skipped]]:

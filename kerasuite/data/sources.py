@@ -121,12 +121,13 @@ def _class_folders(root: Path, wanted: Sequence[str], progress: Progress | None)
 
 def _listed_photos(table: Path, data: str | Path | None, wanted: Sequence[str], progress: Progress | None) -> Source:
     folder, notes = None if data is None else Path(data).expanduser(), ()
-    if data is not None and not folder.is_dir():
-        # A pipeline has a data set by default, and cannot tell it from one that was asked for.
+    # A pipeline has a data set by default, and cannot tell it from one that was asked for.
+    if data is not None and (str(data) in NAMES or not folder.is_dir()):
         if str(data) not in NAMES:
             raise InputError(f"--data {data} is no folder. With --labels it is the folder that their paths start from.")
         folder, notes = None, (f"The photos are those that {table} lists; --data {data} is not used.",)
-    found = labels_table.read(table, folder)
+    # A run's own folder may have other photos of the names that a new table has beside it.
+    found = labels_table.read(table, folder, own_first=tuple(wanted) == (TEST,))
     return _photos(_chosen(found.parts, wanted), found.skipped, notes + found.notes, progress)
 
 

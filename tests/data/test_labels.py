@@ -216,3 +216,33 @@ def test_to_evaluate_the_test_rows_are_taken_or_else_all(tmp_path):
     examples, *_ = labelled_images(None, ("dog", "cat"), labels=path)
     assert examples.ids.tolist() == ["a.png", "b.png", "c.png"]
     assert examples.groups.tolist() == ["x", "y", "z"]
+
+
+def test_to_evaluate_a_photo_beside_the_table_comes_before_one_of_its_name_elsewhere(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        for k in range(3 if folder == new else 4):
+            photo(folder / f"{k}.png")
+    table = new / "test.csv"
+    table.write_text("path,label\n" + "".join(f"{k}.png,{'cat' if k % 2 else 'dog'}\n" for k in range(4)))
+    examples, _, notes = labelled_images(old, ("cat", "dog"), labels=table)
+    assert [*examples.inputs["path"]] == [*(str(new / f"{k}.png") for k in range(3)), str(old / "3.png")]
+    assert notes == (f"1 of the photos in test.csv are not beside it, and are those in {old}.",)
+
+
+def test_a_folder_that_is_called_as_a_data_set_is_not_where_listed_photos_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("flowers", "own"):
+        for k in range(8):
+            photo(tmp_path / folder / f"{k}.png")
+    table = tmp_path / "own" / "a.csv"
+    table.write_text("path,label\n" + "".join(f"{k}.png,{'cat' if k % 2 else 'dog'}\n" for k in range(8)))
+    assert image_splits("flowers", labels=table).train.inputs["path"][0] == str(tmp_path / "own" / "0.png")
+
+
+def test_of_many_missing_files_some_are_named_and_backslashes_are_pointed_at(tmp_path):
+    table = tmp_path / "a.csv"
+    table.write_text("path,label\n" + "".join(f"photos\\{k}.png,cat\n" for k in range(500)))
+    with pytest.raises(InputError, match=r"500 file\(s\) .* Write / in paths, not \\\. .* and 400 more") as error:
+        image_splits(None, labels=table)
+    assert len(str(error.value)) < 5000
