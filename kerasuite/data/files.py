@@ -145,6 +145,9 @@ def _header(data: bytes) -> tuple[int, tuple[str, ...]]:
             _refuse_bomb(image.width * image.height)
             if image.format not in _FORMATS:
                 raise _UnusableError(f"{image.format} files are not read; save it as PNG or JPEG")
+            if image.format == "BMP" and image.mode == "P":
+                # TensorFlow gives the numbers of its colours for their brightness.
+                raise _UnusableError("a BMP with a palette of colours, which TensorFlow does not read; save it as PNG")
             is_jpeg = data.startswith(b"\xff\xd8\xff")
             orientation = _orientation(image, data, is_jpeg)
             if orientation != 1 and not is_jpeg:

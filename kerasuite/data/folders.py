@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from kerasuite.contracts import Skipped
 from kerasuite.errors import InputError
@@ -230,9 +230,19 @@ def _id(path: str, root: Path) -> str:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """The files below a folder, sorted, through links too, without the hidden."""
+    """The files below a folder, sorted, through links too, without the hidden.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+
+    def refuse(fault: OSError) -> NoReturn:
+        raise InputError(
+            f"The folder {shown(fault.filename)} cannot be read: {fault.strerror}. Mend that, or move it away."
+        ) from fault
+
     seen = set()
-    for where, folders, names in os.walk(folder, followlinks=True):
+    for where, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         # A link may lead back to a folder above it.
         seen.add(os.path.realpath(where))
         folders[:] = sorted(

@@ -86,6 +86,13 @@ def test_sound_files_of_each_format_pass_whatever_they_are_called(tmp_path, form
     assert (picture.height, picture.width, picture.is_gray, picture.reason) == (20, 30, False, "")
 
 
+def test_a_bmp_with_a_palette_of_colours_is_named_and_one_of_grays_is_read(tmp_path):
+    palette = encoded(Image.fromarray(PIXELS).convert("P", palette=Image.Palette.ADAPTIVE), "BMP")
+    assert "a BMP with a palette of colours" in checked(tmp_path, palette).reason
+    gray = checked(tmp_path, encoded(Image.fromarray(PIXELS).convert("L"), "BMP"))
+    assert (gray.reason, gray.is_gray) == ("", True)
+
+
 def test_oddities_are_counted_in_a_sentence(tmp_path):
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     pictures = [

@@ -1,3 +1,4 @@
+import errno
 import gzip
 import os
 import sys
@@ -275,6 +276,21 @@ def test_a_link_to_a_folder_above_ends(tmp_path):
     class_folders(tmp_path)
     (tmp_path / "cat" / "up").symlink_to(tmp_path / "cat")
     assert len(image_splits(tmp_path).train) == 8
+
+
+def test_a_folder_that_cannot_be_read_is_refused_by_name(tmp_path, monkeypatch):
+    class_folders(tmp_path)
+    locked = save(tmp_path / "cat" / "locked" / "1.png").parent
+    scandir = os.scandir
+
+    def scanned(path):
+        if os.fspath(path) == str(locked):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    with pytest.raises(InputError, match=f"The folder {locked} cannot be read: Permission denied"):
+        image_splits(tmp_path)
 
 
 def test_a_folder_beside_the_parts_is_named(tmp_path):
