@@ -76,7 +76,8 @@ class Scores:
 def numbers(scores: Scores) -> dict[str, Any]:
     """The part of metrics.json that is about quality: headline, test, baselines, verdict.
 
-    `without_seen` is there when some rows were seen in training: test, baselines, verdict without them.
+    `seen` counts the rows that were seen in training. Where there are some, and others, `without_seen` has test,
+    baselines and verdict without them; where there are no others, nothing is shown of new rows.
     """
     measure = multilabel.multilabel_metrics if scores.multi_label else metrics.classification_metrics
     measured = lambda probabilities, rows: {  # noqa: E731
@@ -99,7 +100,10 @@ def numbers(scores: Scores) -> dict[str, Any]:
 
     everything = np.arange(len(scores.labels))
     unseen = np.setdiff1d(everything, scores.seen)
-    return on(everything) | ({"without_seen": on(unseen)} if 0 < len(unseen) < len(everything) else {})
+    found = on(everything) | {"seen": len(scores.seen)}
+    if not len(unseen):
+        return found | {"verdict": "not shown", "p_value": None}
+    return found | ({"without_seen": on(unseen)} if len(scores.seen) else {})
 
 
 def _verdict(scores: Scores, rows: np.ndarray) -> tuple[str, float]:

@@ -150,7 +150,8 @@ def without_seen_sentence(metrics: Mapping[str, Any], unit: str = "rows") -> str
     without = metrics.get("without_seen", {})
     rest = without.get("test", {}).get(name)
     if not rest:
-        return ""
+        is_known = 0 < metrics.get("seen", 0) == metrics.get("test", {}).get(name, {}).get("n")
+        return f"All of these {unit} are also in train or validation: nothing is shown of new ones." if is_known else ""
     seen = metrics["test"][name]["n"] - rest["n"]
     which = f"{seen:,} {unit} that are" if seen > 1 else f"one {unit.removesuffix('s')} that is"
     said = f"Without the {which} also in train or validation: {_number_words(name, rest, unit)}"

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kerasuite.evaluation import classification, results
 from kerasuite.evaluation.classification import Scores
-from kerasuite.evaluation.report import Figure, Section
+from kerasuite.evaluation.report import Figure, Section, verdict_sentence, without_seen_sentence
 
 # Four rows of two classes, of which rows 0 and 3 are right.
 LABELS = np.array([0, 0, 1, 1])
@@ -35,6 +37,24 @@ def test_the_numbers_without_seen_rows_are_over_the_others():
     assert found["test"]["accuracy"]["value"] == 0.5
     assert found["without_seen"]["test"]["accuracy"]["value"] == 1.0
     assert found["without_seen"]["test"]["accuracy"]["n"] == 2
+    assert (found["seen"], classification.numbers(scores())["seen"]) == (2, 0)
+
+
+def test_where_all_rows_were_seen_nothing_is_shown_of_new_ones():
+    many = scores(
+        labels=np.tile([0, 1], 20),
+        probabilities=np.tile(np.eye(2), (20, 1)),
+        baselines={"majority": np.full((40, 2), [0.6, 0.4])},
+        ids=[f"{k}.jpg" for k in range(40)],
+    )
+    assert classification.numbers(many)["verdict"] == "better"
+    found = classification.numbers(dataclasses.replace(many, seen=np.arange(40)))
+    assert (found["seen"], found["verdict"], found["p_value"]) == (40, "not shown", None)
+    assert "without_seen" not in found
+    assert without_seen_sentence(found, "photos") == (
+        "All of these photos are also in train or validation: nothing is shown of new ones."
+    )
+    assert verdict_sentence(found).startswith("Not shown to be better than majority: 100.0% against 50%")
 
 
 def test_each_row_says_whether_it_was_seen_in_training():
