@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -111,10 +111,17 @@ def _of_folder(folder: Path, root: Path, kind: FileKind, skipped: list[Skipped])
     filled = {file.class_name for file in found}
     empty = [entry.name for entry in _folders_in(folder) if entry.name not in filled]
     if empty and filled:
+        within = [each for each in others if os.path.relpath(root / each.id, folder).split(os.sep)[0] in empty]
         raise InputError(
             f"{folder} has no {kind.plural} of the class(es) {listed(empty)}. Add some, or remove the folder(s)."
+            f"{first_reason(within)}"
         )
     return found
+
+
+def first_reason(skipped: Sequence[Skipped]) -> str:
+    """A sentence on why the first of what could not be used could not; nothing where there is nothing."""
+    return f" The first that is there is {skipped[0]}." if skipped else ""
 
 
 def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
@@ -132,10 +139,11 @@ def find(names: Iterable[str]) -> tuple[list[str], list[Skipped]]:
         if path.is_dir():
             every = [file for file in walk(path) if not _is_paper(Path(file))]
             below = [file for file in every if _extension(file) in EXTENSIONS]
+            others = [_unread(file, file, IMAGES) for file in every if _extension(file) not in EXTENSIONS]
             if not below:
-                raise InputError(f"{name} has no image files in it ({', '.join(EXTENSIONS)}).")
+                raise InputError(f"{name} has no image files in it ({', '.join(EXTENSIONS)}).{first_reason(others)}")
             found += below
-            skipped += [_unread(file, file, IMAGES) for file in every if _extension(file) not in EXTENSIONS]
+            skipped += others
         elif path.exists():
             found.append(name)
         else:

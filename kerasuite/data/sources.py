@@ -111,7 +111,8 @@ def _of_parts(parts: dict[str, Examples], notes: tuple[str, ...]) -> Source:
 def _class_folders(root: Path, wanted: Sequence[str], progress: Progress | None) -> Source:
     parts, skipped = folders.files_by_part(root)
     if not any(parts.values()):
-        raise InputError(f"{root} has no images in class folders ({len(skipped)} other file(s)). {TAKES}.")
+        others = f"{len(skipped)} other file(s)"
+        raise InputError(f"{root} has no images in class folders ({others}).{folders.first_reason(skipped)} {TAKES}.")
     parts = _chosen(parts, wanted)
     for part in parts:
         parts[part], again = folders.each_once(parts[part])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerasuite.data import folders
 from kerasuite.data.files import check
 from kerasuite.data.sources import image_splits, labelled_images
 from kerasuite.errors import InputError
@@ -291,6 +292,18 @@ def test_a_folder_that_cannot_be_read_is_refused_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "scandir", scanned)
     with pytest.raises(InputError, match=f"The folder {locked} cannot be read: Permission denied"):
         image_splits(tmp_path)
+
+
+def test_files_that_are_not_read_are_why_a_folder_or_a_class_has_no_images(tmp_path):
+    class_folders(tmp_path / "one")
+    for name in ("one/eel", "all/cat", "all/dog"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "a.tif").write_bytes(b"II*")
+    why = ".tif files are not read; save it as PNG or JPEG"
+    refused(tmp_path / "one", "no images of the class(es) eel", f"The first that is there is eel/a.tif: {why}")
+    refused(tmp_path / "all", "(2 other file(s))", f"The first that is there is cat/a.tif: {why}")
+    with pytest.raises(InputError, match=f"has no image files in it .*cat/a.tif: {why}"):
+        folders.find([str(tmp_path / "all")])
 
 
 def test_a_folder_beside_the_parts_is_named(tmp_path):
