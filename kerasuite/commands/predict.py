@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 def main(args: list[str]) -> int:
     """Predict each input with the run's exported model."""
     given = _parser().parse_args(args)
-    run_dir = run_directory.open_finished(given.run_dir)
-    # What a link leads to is written, and the link stays.
-    output = given.output and given.output.resolve()
+    run_dir, output = run_directory.open_finished(given.run_dir), given.output
+    if output and not _is_open(output):
+        # What a link leads to is written, and the link stays.
+        output = output.resolve()
     if output and not output.parent.is_dir():
         raise InputError(f"--output {output}: there is no folder {output.parent}.")
     if output and output.is_dir():
@@ -76,14 +77,18 @@ def _asked(run_dir: Path, given: argparse.Namespace) -> Answers:
     return module.predict(asked)
 
 
+def _is_open(output: Path) -> bool:
+    """Whether there is a pipe or a device, which takes what is written."""
+    return output.exists() and not output.is_file() and not output.is_dir()
+
+
 @contextlib.contextmanager
 def _opened(output: Path | None) -> Iterator[IO[str]]:
     """What the table is written to: a new file in the place of an old one, or a pipe or a device as it is."""
     if output is None:
         yield sys.stdout
         return
-    is_special = output.exists() and not output.is_file()
-    to = contextlib.nullcontext(output) if is_special else whole_files.writing(output)
+    to = contextlib.nullcontext(output) if _is_open(output) else whole_files.writing(output)
     with to as path, open(path, "w", encoding="utf-8", newline="") as file:
         yield file
 

@@ -66,6 +66,15 @@ def test_an_output_that_is_a_pipe_is_written_to_and_stays(finished, image_folder
     assert pipe.is_fifo()
 
 
+def test_an_output_that_is_open_already_is_written_to(finished, image_folder, table, call):
+    rows, _ = table(finished, image_folder / "test")
+    reader, writer = os.pipe()
+    assert call("predict", finished, image_folder / "test", "--output", f"/dev/fd/{writer}") == 0
+    os.close(writer)
+    with open(reader) as pipe:
+        assert list(csv.DictReader(pipe)) == rows
+
+
 def test_files_that_cannot_be_read_are_named_and_have_no_line(finished, image_folder, table):
     short, sound = image_folder / "train" / "a" / "003.png", image_folder / "train" / "a" / "000.png"
     rows, said = table(finished, short, sound)
