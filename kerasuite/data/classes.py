@@ -52,6 +52,16 @@ def present(examples: Examples) -> tuple[str, ...]:
     return tuple(examples.class_names[label] for label in np.flatnonzero(examples.class_counts))
 
 
+def is_number(name: str) -> bool:
+    """Whether a class's name is a number.
+
+    Example:
+        >>> is_number("3"), is_number("-0.5"), is_number("3rd")
+        (True, True, False)
+    """
+    return _NUMBER.fullmatch(name) is not None
+
+
 def renumbered(examples: Examples, class_names: tuple[str, ...]) -> Examples:
     """The examples with labels as positions in other class names, which hold all of those that have rows."""
     place = {name: k for k, name in enumerate(class_names)}
@@ -98,7 +108,7 @@ def _alike(names: Sequence[str]) -> Iterator[str]:
     """A sentence on each two or more names that a person may mean as one."""
     meant = collections.defaultdict(list)
     for name in names:
-        meant[float(name) if _NUMBER.fullmatch(name) else name.casefold()].append(repr(name))
+        meant[float(name) if is_number(name) else name.casefold()].append(repr(name))
     for several in meant.values():
         if len(several) > 1:
             yield (

@@ -70,6 +70,7 @@ def labelled_images(
     if (
         len(unknown) == len(names)
         and "image" in examples.inputs
+        and not any(map(classes.is_number, class_names))
         and all(name in map(str, range(len(class_names))) for name in names)
     ):
         notes += (f"Labels are numbers, taken as positions, 0 for {class_names[0]!r}.",)

@@ -409,6 +409,12 @@ def test_numbers_are_positions_where_the_model_has_names(tmp_path):
     assert "positions" in notes[-1]
 
 
+@pytest.mark.parametrize("names", [("3", "5", "8"), ("cat", "5", "emu"), ("1.0", "2.0", "3.0")])
+def test_numbers_are_no_positions_where_a_class_of_the_model_is_a_number(tmp_path, names):
+    with pytest.raises(InputError, match=rf"the class\(es\) 1, 2; the model knows {', '.join(names)}"):
+        labelled_images(npz(tmp_path, y_test=np.array([2, 1])), names)
+
+
 def test_classes_that_the_model_does_not_know_are_named(tmp_path):
     with pytest.raises(InputError, match="dog; the model knows cat, cow"):
         labelled_images(class_folders(tmp_path), ("cat", "cow"))
