@@ -143,10 +143,13 @@ def _pixels(arrays: dict[str, np.ndarray], source: str) -> tuple[dict[str, np.nd
     for name, array in shaped.items():
         result[name], largest = _as_bytes(array, factor)
         change = max(change, largest)
-    if factor == 1 and max(pixels.max() for pixels in result.values()) <= 1:
-        return result, (
-            "Pixels are whole numbers from 0 to 1, taken as nearly black of 255. Multiply by 255 if 1 is white.",
+    if factor == 1:
+        black = [name for name, pixels in result.items() if pixels.max() <= 1]
+        note = (
+            f"Pixels of {listed(black)} are whole numbers from 0 to 1, taken as nearly black of 255. Multiply by 255 "
+            "if 1 is white."
         )
+        return result, (note,) if black else ()
     if change <= 1e-3:
         return result, ()
     return result, (
@@ -183,21 +186,29 @@ def _refuse_not_finite(array: np.ndarray, name: str) -> None:
 
 
 def _factor(arrays: dict[str, np.ndarray], source: str) -> int:
-    """What pixels are multiplied by, 1 or 255; one answer for all parts."""
-    low = min(float(array.min()) for array in arrays.values())
-    high = max(float(array.max()) for array in arrays.values())
-    is_float = any(array.dtype.kind == "f" for array in arrays.values())
-    received = f"{source}: pixels run from {low:g} to {high:g}"
+    """What pixels are multiplied by, 1 or 255; one answer for all parts, each of which has to agree with it."""
+    ranges = {name: (float(array.min()), float(array.max())) for name, array in arrays.items()}
+    lows, highs = zip(*ranges.values())
+    low, high = min(lows), max(highs)
     if low >= 0 and high <= 1 and all(array.dtype.kind in "fb" for array in arrays.values()):
         return 255
-    if is_float and not all(_is_whole(array) for array in arrays.values()):
-        is_resized = low >= 0 and 1 < high <= 255
+    spans = [f"from {least:g} to {most:g} in {name}" for name, (least, most) in ranges.items()]
+    received = f"{source}: pixels run {', '.join(spans)}"
+    with_fractions = [name for name, array in arrays.items() if not _is_whole(array)]
+    of_unit = [name for name in with_fractions if ranges[name][1] <= 1]
+    if of_unit and low >= 0 and high >= 2:
+        raise InputError(
+            f"{received}; expected one scale in all. Multiply {listed(of_unit)} by 255: np.round(x * 255)."
+        )
+    if with_fractions:
+        # Pixels that do not reach 2 are of no scale up to 255: rounded, nothing would be left of them.
+        is_resized = low >= 0 and high <= 255 and all(ranges[name][1] >= 2 for name in with_fractions)
         mend = (
             "Round them: np.round(x)"
             if is_resized
             else "Undo the normalisation, such as x * std + mean: the model has its own"
         )
-        raise InputError(f"{received} with fractions; expected 0 to 1, or whole numbers from 0 to 255. {mend}.")
+        raise InputError(f"{received}, with fractions; expected 0 to 1, or whole numbers from 0 to 255. {mend}.")
     if low < 0 or high > 255:
         bits = max(int(high).bit_length(), 9)
         mend = (
