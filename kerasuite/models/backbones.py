@@ -94,7 +94,7 @@ def load(
         model = efficientnet_lite.build(image_size or efficientnet_lite.IMAGE_SIZE)
         _load_own(model, path, pretrained, efficientnet_lite.packaged_weights, efficientnet_lite.load_pth)
     else:
-        model = resnet.build(image_size or _OWN[name], 3, None, **resnet.SHAPES[name])
+        model = _of_resnet(name, image_size or _OWN[name])
         _load_own(model, path, pretrained, lambda: _packaged(name), load_npz)
 
     layer = feature_layer or (graph.before_classifier(model) if kind == "file" else graph.last(model))
@@ -177,6 +177,18 @@ def _of_hub(handle: str, size: tuple[int, int] | None, preprocessing: str) -> ke
             "(batch, height, width, channels) of known size."
         )
     return keras.Model(pixels, features, name="backbone")
+
+
+def _of_resnet(name: str, size: tuple[int, int]) -> keras.Model:
+    shape = resnet.SHAPES[name]
+    try:
+        return resnet.build(size, 3, None, **shape)
+    except ValueError as fault:
+        smallest = 2 ** len(shape["blocks"])  # each stage halves by pooling, which needs two pixels
+        raise InputError(
+            f"{name} does not take images of {size[0]}x{size[1]}: {first_line(fault)}. Pass --image-size {smallest} "
+            f"{smallest} or larger; its own is {_OWN[name][0]} {_OWN[name][1]}."
+        ) from fault
 
 
 def preprocessed(pixels: keras.KerasTensor, name: str) -> keras.KerasTensor:

@@ -225,6 +225,12 @@ def test_an_image_too_small_for_the_network_is_refused_with_sizes_that_work():
         backbones.load("xception", (64, 64))
 
 
+def test_an_image_too_small_for_a_resnet_that_pools_is_refused_with_the_smallest_that_works():
+    with pytest.raises(InputError, match=r"resnet14 does not take images of 64x15.*--image-size 16 16 or.* 32 32\."):
+        backbones.load("resnet14", (64, 15))
+    assert backbones.load("resnet14", (16, 16)).model.output_shape == (None, 1, 1, 160)
+
+
 @pytest.mark.parametrize("fault", [urllib.error.URLError("no route"), TimeoutError("timed out")], ids=str)
 def test_weights_that_cannot_be_downloaded_are_named_with_their_place_and_the_flag(fault, tmp_path, monkeypatch):
     def fail(*args):
