@@ -255,11 +255,12 @@ COMPARED = 32
 Chunks = Iterable[tuple[list[tuple[str, "Raw"]], list[Skipped]]]
 
 
-def predict(asked: Asked, chunks: Chunks) -> Answers:
+def predict(asked: Asked, chunks: Chunks, batch_size: int = Rows.batch_size) -> Answers:
     """A row each input: id, prediction, its probability where it is one class, p(class) for each class.
 
     Args:
         chunks: names and raw inputs, in order, and those that cannot be read, some at a time.
+        batch_size: how many of them the model is asked about at a time.
     """
     devices.import_tensorflow()
     from kerasuite.serving.predictor import Predictor
@@ -273,9 +274,9 @@ def predict(asked: Asked, chunks: Chunks) -> Answers:
         is_first = asked.precision != "float32"
         for some, bad in chunks:
             if is_first and some:
-                _say_difference(predictor, asked.precision, [raw for _, raw in some[:COMPARED]])
+                _say_difference(predictor, asked.precision, [raw for _, raw in some[:COMPARED]], batch_size)
                 is_first = False
-            found = zip(some, predictor.probabilities(raw for _, raw in some))
+            found = zip(some, predictor.probabilities((raw for _, raw in some), batch_size))
             rows = [[name, predictor.said(p), *(f"{each:.6f}" for each in (*of_said(p), *p))] for (name, _), p in found]
             yield Answered(rows, len(some), bad)
 
@@ -283,9 +284,10 @@ def predict(asked: Asked, chunks: Chunks) -> Answers:
     return Answers([*columns, *(f"p({name})" for name in predictor.class_names)], parts())
 
 
-def _say_difference(predictor: Predictor, precision: str, first: list[bytes]) -> None:
+def _say_difference(predictor: Predictor, precision: str, first: list[bytes], batch_size: int) -> None:
+    difference = predictor.difference(first, batch_size)
     print(
-        f"Probabilities in {precision} lie at most {predictor.difference(first):.4f} from those in float32 on the "
+        f"Probabilities in {precision} lie at most {difference:.4f} from those in float32 on the "
         f"first {len(first)} inputs.",
         file=sys.stderr,
     )

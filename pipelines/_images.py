@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerasuite import progress
+from kerasuite import progress, run_directory
 from kerasuite.contracts import Examples, Skipped
 from kerasuite.errors import InputError
 from kerasuite.pipelines import _classification
@@ -35,7 +35,7 @@ def rows(prepare: ImagePreparation, folder: str | None = None) -> Rows:
         pixels.raw,
         partial(answers, prepare),
         ("thumbnails", lambda examples: pixels.thumbnails(examples, prepare)),
-        batch_size=batch_size(prepare),
+        batch_size=batch_size(prepare.image_size),
     )
 
 
@@ -52,9 +52,9 @@ def refuse_several_labels(train: Examples) -> None:
         )
 
 
-def batch_size(prepare: ImagePreparation) -> int:
+def batch_size(image_size: tuple[int, int]) -> int:
     """How many images are scored at a time: of large ones few, since what a network makes of them takes memory."""
-    height, width = prepare.image_size
+    height, width = image_size
     return max(1, min(MOST_IMAGES, MOST_PIXELS // (height * width)))
 
 
@@ -84,7 +84,7 @@ def answers(prepare: ImagePreparation, model: keras.Model, examples: Examples) -
     from kerasuite.data import batches
     from kerasuite.evaluation import predict
 
-    return predict.probabilities(model, batches.inference(examples, prepare, batch_size(prepare)))
+    return predict.probabilities(model, batches.inference(examples, prepare, batch_size(prepare.image_size)))
 
 
 def predict(asked: Asked) -> Answers:
@@ -93,7 +93,16 @@ def predict(asked: Asked) -> Answers:
     from kerasuite.data import folders
 
     names, unread = folders.find(asked.files)
-    return _classification.predict(asked, _chunks(names, unread))
+    return _classification.predict(asked, _chunks(names, unread), batch_size(_image_size(asked.run_dir)))
+
+
+def _image_size(run_dir: Path) -> tuple[int, int]:
+    """(height, width) that a run's network takes, by what the run remembers; the usual size where it does not say."""
+    if (prepared := run_directory.remembered(run_dir, "preparation")) is not None:
+        return tuple(prepared["image_size"])
+    network = run_directory.remembered(run_dir, "network") or {"image size": "224x224"}
+    height, width = map(int, network["image size"].split("x"))
+    return height, width
 
 
 def _chunks(names: Sequence[str], unread: list[Skipped]) -> Iterator[tuple[list[tuple[str, bytes]], list[Skipped]]]:

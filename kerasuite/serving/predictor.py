@@ -119,9 +119,10 @@ class Predictor:
         specs = self._serve.structured_input_signature[1]
         return {name: _column([row[name] for row in batch], specs[name]) for name in self._inputs}
 
-    def difference(self, raw: Sequence[bytes]) -> float:
+    def difference(self, raw: Sequence[bytes], batch_size: int = 256) -> float:
         """How far the probabilities of these inputs lie from those in float32, at most."""
-        return float(np.abs(self._calls[0](raw) - self._exact(self._serve, raw)).max())
+        batches = _cut(raw, batch_size)
+        return max(float(np.abs(self._calls[0](some) - self._exact(self._serve, some)).max()) for some in batches)
 
     @property
     def is_multi_label(self) -> bool:

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import kerasuite
+from kerasuite.pipelines import _images
+from kerasuite.serving.predictor import Predictor
 
 
 @pytest.fixture
@@ -124,6 +126,20 @@ def test_only_the_exported_model_is_used(finished, image_folder, table, tmp_path
     shutil.copytree(finished, copy)
     (copy / "model.keras").unlink()
     assert table(copy, image_folder / "test") == table(finished, image_folder / "test")
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_large_images_are_predicted_as_few_at_a_time_as_they_are_scored(
+    finished, image_folder, table, monkeypatch, precision
+):
+    words = (finished, image_folder / "test", "--precision", precision)
+    expected, numbers, exact = table(*words), [], Predictor._exact
+    monkeypatch.setattr(Predictor, "_exact", lambda *given: numbers.append(len(given[-1])) or exact(*given))
+    # As if they were large.
+    height, width = _images._image_size(finished)
+    monkeypatch.setattr(_images, "MOST_PIXELS", 4 * height * width)
+    assert table(*words) == expected
+    assert numbers == [4, 4, 4, 4, 2]
 
 
 def test_a_run_that_is_not_finished_is_refused(finished, image_folder, tmp_path, refused):

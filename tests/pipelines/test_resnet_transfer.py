@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import json
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from kerasuite.commands import run
 from kerasuite.data import features, files, row_store
 from kerasuite.errors import EnvironmentFault, InputError
 from kerasuite.models import resnet, transfer
-from kerasuite.pipelines import _fine_tuning, _stage_rows, resnet_transfer
+from kerasuite.pipelines import _fine_tuning, _images, _stage_rows, resnet_transfer
 from kerasuite.training import loop
 
 SIZE = (16, 16)
@@ -371,6 +372,14 @@ def test_predict_turns_a_photo_by_its_exif_orientation_and_takes_folders(finishe
     assert len(lines) == 2
     turned, upright = ([float(line[f"p({name})"]) for name in COLOURS] for line in lines)
     assert turned == pytest.approx(upright, abs=0.02)
+
+
+def test_photos_are_predicted_as_many_at_a_time_as_the_networks_own_size_lets(finished, tmp_path):
+    network = json.loads((finished / "environment.json").read_text())["network"]
+    assert "x".join(map(str, _images._image_size(finished))) == network["image size"]
+    (tmp_path / "environment.json").write_text(json.dumps({"network": {"image size": "600x448"}}))
+    assert _images._image_size(tmp_path) == (600, 448)
+    assert _images.batch_size((600, 448)) == 11
 
 
 def test_evaluate_reports_on_other_photos_and_on_those_it_was_trained_on(finished, photos, tmp_path, capsys):
