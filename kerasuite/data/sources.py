@@ -95,7 +95,10 @@ def _read(
     if path.is_dir():
         return _of_parts(*read_idx(path)) if idx_files(path) else _class_folders(path, wanted, progress)
     if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
-        raise InputError(f"--data {data} is a table. Pass a table of photos as --labels {data}.")
+        raise InputError(
+            f"--data {data} is a table. To train on the photos that it lists: kerasuite run resnet_transfer --labels "
+            f"{data}. kerasuite evaluate takes it as --data where its name ends in .csv or .tsv, in small letters."
+        )
     if path.is_file():
         return _of_parts(*read_npz(path))
     what = "neither a file nor a folder" if path.exists() else "neither the name of a data set nor there as a file"
