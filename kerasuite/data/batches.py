@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from kerasuite.contracts import Examples, Plan
 from kerasuite.data.lengths import LengthPlan
 
 AUTOTUNE = tf.data.AUTOTUNE
-LARGEST_COPY = 2**30
+LARGEST_COPY, LARGEST_PIECE = 2**30, 2**24
 # Without tf.data's tuning of buffers and threads, which sleeps for up to a minute at a time: an iterator that functions
 # have read waits for it where it ends (TensorFlow 2.21). Threads are as many as cores then.
 _UNTUNED = tf.data.Options()
@@ -131,8 +132,7 @@ def _steps(plan: Plan | LengthPlan, start_step: int, epochs: int | None) -> tf.d
 
 def _encoded(examples: Examples, prepare: Preparation, planned: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
     """Encoded rows, batch by batch, from the numbers of each batch's rows."""
-    takers = {name: _taker(column) for name, column in examples.inputs.items()}
-    raw = planned.map(lambda rows: {name: take(rows) for name, take in takers.items()})
+    raw = _raw(examples, planned, LARGEST_COPY)
     if prepare.is_encoded(examples):
         return raw.map(lambda columns: next(iter(columns.values())))
     # One by one, in parallel and in order, then stacked again.
@@ -141,17 +141,23 @@ def _encoded(examples: Examples, prepare: Preparation, planned: tf.data.Dataset,
     return rows.batch(batch_size, drop_remainder=all_full)
 
 
-def _taker(column: np.ndarray | Ragged) -> Callable[[tf.Tensor], tf.Tensor | tf.RaggedTensor]:
+def _raw(examples: Examples, planned: tf.data.Dataset, largest_copy: int) -> tf.data.Dataset:
+    """The columns of raw rows, batch by batch, from the numbers of each batch's rows."""
+    takers = {name: _taker(column, largest_copy) for name, column in examples.inputs.items()}
+    return planned.map(lambda rows: {name: take(rows) for name, take in takers.items()})
+
+
+def _taker(column: np.ndarray | Ragged, largest_copy: int) -> Callable[[tf.Tensor], tf.Tensor | tf.RaggedTensor]:
     """What gathers rows of a column (n, ...): from row numbers (batch,) to (batch, ...).
 
     A column in memory is made a tensor, which takes a copy. Not so one that lies on disk (np.memmap, or whatever has
     dtype, shape and length, is no np.ndarray, and gives an array where it is indexed by one), nor one so large that
-    it would not fit twice: those are asked for the rows of each batch alone.
+    it would not fit twice, of over largest_copy bytes: those are asked for the rows of each batch alone.
     """
     if isinstance(column, Ragged):
         return _ragged_taker(column)
     on_disk = not isinstance(column, np.ndarray) or isinstance(column, np.memmap)
-    if column.dtype.kind in "UO" or not (on_disk or column.nbytes > LARGEST_COPY):
+    if column.dtype.kind in "UO" or not (on_disk or column.nbytes > largest_copy):
         held = tf.constant(column)
         return lambda rows: tf.gather(held, rows)
 
@@ -172,6 +178,15 @@ def _ragged_taker(column: Ragged) -> Callable[[tf.Tensor], tf.RaggedTensor]:
         return tf.RaggedTensor.from_row_lengths(tf.ensure_shape(values, (None,)), tf.ensure_shape(lengths, rows.shape))
 
     return take
+
+
+@tf.autograph.experimental.do_not_convert
+def encoded_rows(examples: Examples, prepare: Preparation) -> tf.data.Dataset:
+    """Encoded rows, every row once, in order; of columns of numbers no more than a piece is copied at a time."""
+    row_bytes = sum(column.dtype.itemsize * math.prod(column.shape[1:]) for column in examples.inputs.values())
+    planned = tf.data.Dataset.range(len(examples)).batch(max(1, LARGEST_PIECE // max(row_bytes, 1)))
+    rows = _raw(examples, planned, 0).unbatch().map(prepare.encode, AUTOTUNE, deterministic=True)
+    return rows.prefetch(AUTOTUNE).with_options(_UNTUNED)
 
 
 @tf.autograph.experimental.do_not_convert

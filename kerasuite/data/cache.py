@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasuite.contracts import Examples
 from kerasuite.data import kept
-from kerasuite.data.batches import AUTOTUNE, Preparation
+from kerasuite.data.batches import Preparation, encoded_rows
 
 LIMIT_BYTES = 2**30
 
@@ -21,10 +21,8 @@ def encoded_once(examples: Examples, prepare: Preparation, limit_bytes: int = LI
 
 
 def _encoded(examples: Examples, prepare: Preparation) -> Examples:
-    import tensorflow as tf
-
-    rows = tf.data.Dataset.from_tensor_slices(examples.inputs).map(prepare.encode, AUTOTUNE, deterministic=True)
+    rows = encoded_rows(examples, prepare)
     encoded = np.empty((len(examples), *rows.element_spec.shape), rows.element_spec.dtype.as_numpy_dtype)
-    for row, value in enumerate(rows.prefetch(AUTOTUNE).as_numpy_iterator()):
+    for row, value in enumerate(rows.as_numpy_iterator()):
         encoded[row] = value
     return replace(examples, inputs={prepare.encoded_column: encoded})

@@ -181,6 +181,21 @@ def test_rows_are_encoded_once_and_held_where_they_fit():
     assert cache.encoded_once(EXAMPLES, Numbers(False), limit_bytes=27) is EXAMPLES
 
 
+def test_rows_that_are_encoded_once_are_copied_a_piece_at_a_time(monkeypatch):
+    taken = []
+
+    class Watched(np.ndarray):
+        def __getitem__(self, rows):
+            taken.append(rows)
+            return np.asarray(self)[rows]
+
+    column = EXAMPLES.inputs["number"].view(Watched)
+    monkeypatch.setattr(batches, "LARGEST_PIECE", 3 * column.itemsize)
+    held = cache.encoded_once(replace(EXAMPLES, inputs={"number": column}), Numbers(False))
+    assert [rows.tolist() for rows in taken] == [[0, 1, 2], [3, 4, 5], [6]]
+    np.testing.assert_array_equal(held.inputs["number"], np.arange(7) + 0.5)
+
+
 def test_balanced_weights_make_the_classes_count_alike():
     weights = batches.class_weights("balanced", np.array([0, 0, 0, 2]), 3)
     np.testing.assert_allclose(weights, [4 / 9, 0, 4 / 3])
