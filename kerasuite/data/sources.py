@@ -97,7 +97,7 @@ def _read(
     if path.suffix.lower() in (".csv", ".tsv") and path.is_file():
         raise InputError(
             f"--data {data} is a table. To train on the photos that it lists: kerasuite run resnet_transfer --labels "
-            f"{data}. kerasuite evaluate takes it as --data where its name ends in .csv or .tsv, in small letters."
+            f"{data}."
         )
     if path.is_file():
         return _of_parts(*read_npz(path))
