@@ -283,6 +283,8 @@ def seconds(times: pl.Series) -> pl.Series:
     if not numbers.null_count():
         return numbers
     day = "%Y-%m-%d"
+    # By itself %Y takes 15 of 15-03-23 for a year.
+    times = times.str.extract(r"^(\d{4}-.*)$")
     # A time stands behind a T or a space, and what it is in may follow: Z, UTC or +01:00.
     times = times.str.replace(r"^(\d+-\d+-\d+) +", "${1}T").str.replace(r"\s*(Z|UTC)$", "").str.replace(" ", "")
     for pattern in (f"{day}T%H:%M:%S%.f", f"{day}T%H:%M", f"{day}T%H:%M:%S%.f%z", f"{day}T%H:%M%z", day):

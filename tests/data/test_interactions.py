@@ -274,6 +274,13 @@ def test_a_date_may_have_a_zone_behind_it_and_no_seconds(log, time):
     assert log(f"user,item,time\na,x,{time}\n").times.tolist() == [1704189600.0]
 
 
+@pytest.mark.parametrize("time", ["15-03-23", "23-03-15", "015-03-23", "-2023-03-15"])
+def test_a_date_whose_year_has_not_four_digits_is_not_guessed_at(log, time):
+    found = log(f"user,item,time\na,x,2023-03-15\na,y,{time}\n")
+    assert told(found) == [("a", "x")]
+    assert [str(each) for each in found.skipped] == [f"log.csv[3]: time {time} is neither a number nor a date"]
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin"])
 def test_dates_of_parquet_may_have_a_zone(tmp_path, zone):
     when = datetime.datetime(2024, 1, 2, 10, tzinfo=datetime.UTC)
