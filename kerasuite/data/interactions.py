@@ -15,6 +15,8 @@ from kerasuite.data.log_tables import ITEM, RATING, ROW, SOURCE, TIME, USER, Log
 from kerasuite.errors import InputError
 
 MOST_NAMED = 1000
+# What pandas and dumps of databases write for a missing cell; other spellings, as none, may be ids.
+_MISSING = ("NULL", "null", "NaN", "nan", "None", r"\N", "<NA>")
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def _with_numbers(rows: pl.DataFrame, ratings: _Ratings) -> tuple[pl.DataFrame, 
     faults = []
     for what in (USER, ITEM):
         faults.append((pl.col(what) == "", pl.lit(f"no {what}")))
+        faults.append((pl.col(what).is_in(_MISSING), pl.format(f"no {what}, but {{}}", what)))
         is_broken = pl.col(what).str.contains(tables.NOT_TEXT, literal=True)
         faults.append((is_broken, pl.format(f"{what} {{}} is not UTF-8", what)))
     if TIME in rows.columns:

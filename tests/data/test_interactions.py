@@ -120,6 +120,22 @@ def test_rows_that_cannot_be_used_are_named_with_the_reason(log):
     assert interactions.skipped_sentence(found)[0].startswith("5 row(s) of the log were skipped: log.csv[3]: no user;")
 
 
+@pytest.mark.parametrize("missing", ["NULL", "null", "NaN", "nan", "None", r"\N", "<NA>"])
+def test_what_pandas_and_databases_write_for_a_missing_id_is_none(log, missing):
+    found = log(f"user,item\na,x\n{missing},x\n{missing},y\na,{missing}\n")
+    assert told(found) == [("a", "x")]
+    assert [str(each) for each in found.skipped] == [
+        f"log.csv[3]: no user, but {missing}",
+        f"log.csv[4]: no user, but {missing}",
+        f"log.csv[5]: no item, but {missing}",
+    ]
+
+
+def test_ids_that_only_resemble_a_missing_one_are_ids(log):
+    found = log("user,item\nnone,NA\nN,Null\nNancy,N/A\n")
+    assert told(found) == [("none", "NA"), ("N", "Null"), ("Nancy", "N/A")]
+
+
 def test_of_very_many_rows_that_cannot_be_used_all_are_counted(log):
     found = log("user,item\n" + "a,x\n" + "b,\n" * 1500)
     assert found.num_skipped == 1500
