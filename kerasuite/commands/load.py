@@ -62,13 +62,15 @@ class Run:
 
 
 # Of tables the columns that hold names, also where these look like numbers.
-_NAMES = ("id", "label", "prediction", "user", "target", *(f"item_{place}" for place in range(1, 11)))
+_NAMES = ("id", "trial", "label", "prediction", "user", "target", *(f"item_{place}" for place in range(1, 11)))
 
 
 def _frame(path: Path) -> polars.DataFrame:
     import polars
 
-    return polars.read_csv(path, schema_overrides={name: polars.String for name in _NAMES})
+    # All rows say what a column holds: its first cells may be empty.
+    texts = {name: polars.String for name in _NAMES}
+    return polars.read_csv(path, schema_overrides=texts, infer_schema_length=None)
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,7 @@ class Sweep:
     @cached_property
     def trials(self) -> polars.DataFrame:
         """A row each trial, and each re-run of the best."""
-        import polars
-
-        return polars.read_csv(self.path / trials.TABLE, schema_overrides={"trial": polars.String})
+        return _frame(self.path / trials.TABLE)
 
     @cached_property
     def display(self) -> SweepDisplay:

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 import kerasuite
+from kerasuite.commands.load import Sweep
 from kerasuite.errors import InputError
 
 
@@ -29,6 +30,15 @@ def test_ids_and_labels_stay_strings_where_they_look_like_numbers(tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "predictions.csv").write_text("id,label,prediction,p(07)\n1,07,07,1.0\n")
     assert kerasuite.load(tmp_path).predictions.row(0) == ("1", "07", "07", 1.0)
+
+
+def test_a_number_stays_one_where_the_first_hundred_rows_have_none(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "predictions.csv").write_text("user,rank\n" + "7,\n" * 150 + "7,3\n")
+    assert kerasuite.load(tmp_path).predictions.row(-1) == ("7", 3)
+    (tmp_path / "trials.csv").write_text("trial,value\n" + "07,\n" * 150 + "08,0.5\n")
+    assert Sweep(tmp_path).trials.row(-1) == ("08", 0.5)
 
 
 @pytest.mark.parametrize(
