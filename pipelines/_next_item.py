@@ -39,6 +39,8 @@ def read(config: config.Settings) -> Log:
     if order_sample.NAME in config.data:
         if len(config.data) > 1:
             raise InputError(f"--data {order_sample.NAME} does not go with others.")
+        if config.rating_range:
+            raise InputError(f"--rating-range is {config.rating_range}, and {order_sample.NAME} has no ratings.")
         return order_sample.log()
     return read_log(config.data, asdict(config))
 
@@ -81,7 +83,7 @@ def read_another(verb: str, names: Sequence[str], settings: Mapping[str, Any], *
         InputError: it cannot be used.
     """
     try:
-        return read_log(names, settings, **options)
+        return read_log(names, settings, may_lack_ratings=True, **options)
     except InputError as fault:
         raise InputError(f"{fault} (`{verb}` takes logs with the columns that the run's own log has.)") from fault
 

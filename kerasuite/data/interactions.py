@@ -80,6 +80,7 @@ def read(
     rating_range: tuple[float, float] | None = None,
     needs_ratings: bool = True,
     may_ask: bool = False,
+    may_lack_ratings: bool = False,
     most_named: int | None = MOST_NAMED,
 ) -> Log:
     """Read what `--data` names: a log's rows, each of a user and an item, perhaps with a time and a rating.
@@ -90,6 +91,7 @@ def read(
         needs_ratings: a row without a rating cannot be used; else ratings are left away, and not even looked at where
             neither their column nor their range is given.
         may_ask: a row may have no rating, which is to be foreseen: NaN. If it has no time either, it comes last.
+        may_lack_ratings: a range may be given where there is no column of ratings.
         most_named: of the rows that cannot be used, so many are named; all if None.
 
     Raises:
@@ -103,6 +105,11 @@ def read(
         if len(there) > 1:
             without = next(table.path for table in tables if what not in table.frame.columns)
             raise InputError(f"{without} has no column of the {what}, which others of the files have.")
+    if rating_range and has[RATING] == {False} and not may_lack_ratings:
+        raise InputError(
+            f"--rating-range is {rating_range}, and {tables[0].path} has no column of ratings. Name it by "
+            "--rating-column, or leave the range out."
+        )
     rows = pl.concat([table.frame for table in tables])
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
     kept, skipped, number = _usable(rows, names[0], _Ratings(rating_range, needs_ratings, may_ask), most_named)

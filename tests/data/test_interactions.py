@@ -89,6 +89,16 @@ def test_where_ratings_are_not_needed_a_row_may_have_none(log):
     assert [str(each) for each in found.skipped] == ["log.csv[4]: rating good is no number"]
 
 
+@pytest.mark.parametrize("needs_ratings", [True, False])
+def test_a_range_of_ratings_that_are_not_there_is_refused(log, needs_ratings):
+    options = {"rating_range": (1.0, 5.0), "needs_ratings": needs_ratings}
+    with pytest.raises(InputError) as refused:
+        log("user,item,marks\na,x,9\n", options=options)
+    assert "--rating-range is (1.0, 5.0), and " in str(refused.value)
+    assert "log.csv has no column of ratings. Name it by --rating-column" in str(refused.value)
+    assert told(log("user,item\na,x\n", options=options | {"may_lack_ratings": True})) == [("a", "x")]
+
+
 def test_what_is_asked_about_without_a_time_comes_last(log):
     text = "user,item,time,rating\na,z,,\na,y,2,4\na,x,1,5\na,w,,3\n"
     found = log(text, options={"may_ask": True})

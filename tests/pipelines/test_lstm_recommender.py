@@ -3,7 +3,7 @@
 import csv
 import html
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from kerasuite import cli
 from kerasuite.commands import run
 from kerasuite.errors import InputError
 from kerasuite.models.recommender import KINDS
-from kerasuite.pipelines import lstm_recommender
+from kerasuite.pipelines import _next_item, lstm_recommender
 
 ITEMS = 20
 
@@ -130,6 +130,14 @@ def test_the_runs_own_log_evaluates_to_the_runs_own_numbers_though_users_come_ba
     run_dir = run.start("lstm_recommender", settings)
     assert cli.main(["evaluate", str(run_dir), "--data", str(path), "--output", str(tmp_path / "report")]) == 0
     assert metrics_of(tmp_path / "report")["test"] == metrics_of(run_dir)["test"]
+
+
+def test_a_range_of_ratings_is_refused_where_there_are_none_but_not_of_other_logs(config, table):
+    ranged = replace(config, rating_range=(1.0, 5.0))
+    for each in (ranged, replace(ranged, data=("order_sample",))):
+        with pytest.raises(InputError, match=r"--rating-range is \(1\.0, 5\.0\)"):
+            lstm_recommender.load(each)
+    assert _next_item.read_another("evaluate", [str(table)], asdict(ranged)).ratings is None
 
 
 def test_a_catalogue_of_few_items_is_ranked_to_its_end(config, tmp_path):
