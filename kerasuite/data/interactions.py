@@ -11,7 +11,7 @@ import polars as pl
 
 from kerasuite.contracts import Skipped, named
 from kerasuite.data import log_tables, tables
-from kerasuite.data.log_tables import ITEM, RATING, ROW, SOURCE, TIME, USER, LogColumns
+from kerasuite.data.log_tables import ITEM, RATING, REST, ROW, SOURCE, TIME, USER, LogColumns
 from kerasuite.errors import InputError
 
 MOST_NAMED = 1000
@@ -161,7 +161,7 @@ def _usable(
             "date such as 2026-01-31, a rating a number."
         )
     numbers = {f"_{what}": what for what in (TIME, RATING) if f"_{what}" in kept.columns}
-    return kept.select(USER, ITEM, *numbers).rename(numbers), skipped, len(lost)
+    return kept.select(USER, ITEM, REST, *numbers).rename(numbers), skipped, len(lost)
 
 
 Fault = tuple[pl.Expr, pl.Expr]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from kerasuite.data import delimited, named, tables
 from kerasuite.errors import InputError
 
 USER, ITEM, TIME, RATING = "user", "item", "time", "rating"
-SOURCE, ROW = "source", "row"
+SOURCE, ROW, REST = "source", "row", "rest"
 # What a column may be called if nothing is said, with spaces, dashes and underscores left out.
 CALLED = {
     USER: (
@@ -57,7 +57,10 @@ class LogColumns:
 
 
 class LogTable(NamedTuple):
-    """Rows as text: user, item, source, row, and time and rating where there are any; nothing missing but ''."""
+    """Rows as text: user, item, source, row, and time and rating where there are any; nothing missing but ''.
+
+    `rest` is a number for all that a row has besides user, item and time, as its order: rows that agree have the same.
+    """
 
     path: Path
     frame: pl.DataFrame
@@ -99,10 +102,20 @@ def read(path: Path, columns: LogColumns) -> LogTable:
     in_order = [(what, names[what]) for what in CALLED if what in names]
     cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in in_order]
     frame = table.frame.select(cells).with_columns(
-        pl.lit(path.name).alias(SOURCE), (pl.int_range(pl.len()) + table.first_row).alias(ROW)
+        pl.lit(path.name).alias(SOURCE),
+        (pl.int_range(pl.len()) + table.first_row).alias(ROW),
+        _rest(table.frame, names),
     )
     is_blank = pl.all_horizontal(pl.col(list(names)) == "")
     return LogTable(path, frame.filter(~is_blank), table.notes + notes)
+
+
+def _rest(frame: pl.DataFrame, names: Mapping[str, str]) -> pl.Series:
+    """What rows that a user, an item and a time do not tell apart are compared by."""
+    others = sorted({*frame.columns} - {name for what, name in names.items() if what != RATING})
+    if not others:
+        return pl.zeros(len(frame), pl.UInt64, eager=True).alias(REST)
+    return frame.select(pl.col(others).fill_null("").str.strip_chars()).hash_rows().alias(REST)
 
 
 def _table(path: Path) -> tables.Table:

@@ -188,6 +188,20 @@ def test_rows_that_stand_twice_count_once(log):
     assert any(note.startswith("1 row(s) stood there twice") for note in found.notes)
 
 
+@pytest.mark.parametrize("needs_ratings", [True, False])
+def test_rows_that_any_other_column_tells_apart_all_count(log, needs_ratings):
+    options = {"needs_ratings": needs_ratings}
+    text = "order,user,item,date,rating\n1,a,x,2024-01-01,5\n2,a,x,2024-01-01,5\n02,a,x,2024-01-01,5\n"
+    assert len(log(text + "2,a,x,2024-01-01T00:00:00,5\n2 ,a,x,2024-01-01,5\n", options=options)) == 3
+    assert len(log("user,item,time,rating\na,x,1,5\na,x,1,4\na,x,1,5\n", options=options)) == 2
+
+
+def test_rows_that_stand_in_two_files_count_once_whatever_the_order_of_their_columns(tmp_path):
+    (tmp_path / "a.csv").write_text("user,item,time,order,shop\nu,x,2,7,\n")
+    (tmp_path / "b.csv").write_text("shop,order,item,user,time\n,7,x,u,2\n,8,x,u,2\n")
+    assert len(interactions.read([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], LogColumns())) == 2
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
