@@ -73,6 +73,8 @@ class Settings:
         }
     )
     loss_by = frozenset()
+    # Settings with a value that answers another question than their others do: no number compares the two.
+    apart = frozenset()
     # Those that say how large a batch is.
     batch_by = ("batch_size",)
 

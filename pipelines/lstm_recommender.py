@@ -106,6 +106,7 @@ class Config(config.Settings):
         *("min_item_count", "min_user_count", "repeat_items", "validation_users"),
     }
     loss_by = frozenset({"loss", "negatives", "temperature"})
+    apart = frozenset({("model", _next_item.POINTWISE)})
 
     @property
     def objectives(self) -> tuple[str, ...]:

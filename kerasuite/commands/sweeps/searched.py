@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import runpy
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,8 @@ class Searched:
             raise InputError("The space has nothing to choose from. Name what is searched by --set.")
         names = _searched(hp, self.settings, made)
         self._refuse_incomparable(names, objective)
+        for each in hp.space:
+            self._refuse_apart(each.name, getattr(each, "values", ()))
         if self.search.tuner == "hyperband":
             self._refuse_for_hyperband(names)
         return hp
@@ -141,6 +143,16 @@ class Searched:
                 f"{self.settings.objectives[0]}, or search something else."
             )
 
+    def _refuse_apart(self, name: str, values: Sequence[Any]) -> None:
+        values = {*values, getattr(self.settings, name, _NOTHING)}
+        apart = {value for value in values if (name, value) in self.settings.apart}
+        if apart and apart != values:
+            raise InputError(
+                f"{name} cannot be searched over {', '.join(sorted(apart))} and {', '.join(sorted(values - apart))}: "
+                "they answer different questions, so no number compares them. Give each its own sweep, and pass "
+                f"{config.flag(name)}."
+            )
+
     def _refuse_for_hyperband(self, searched: set[str]) -> None:
         if _LENGTHS & searched:
             raise InputError("--tuner hyperband chooses the epochs itself: they cannot be searched too.")
@@ -151,11 +163,17 @@ class Searched:
 def _of_user(path: str, space: Callable[..., Any], hp: keras_tuner.HyperParameters, settings: Any) -> Any:
     """What a user's own space makes; whatever goes wrong in it is theirs to mend."""
     try:
-        return space(hp, settings)
+        made = space(hp, settings)
     except InputError:
         raise
     except Exception as error:
         raise _SpaceError(f"space of {path}: {type(error).__name__}: {error}") from error
+    if isinstance(made, config.Settings) and made.objectives != settings.objectives:
+        raise _SpaceError(
+            f"space of {path}: its settings are measured by {', '.join(made.objectives)}, and those of the sweep by "
+            f"{', '.join(settings.objectives)}; expected the same."
+        )
+    return made
 
 
 class _SpaceError(InputError):
