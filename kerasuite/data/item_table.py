@@ -108,7 +108,7 @@ def _frame(path: Path) -> pl.DataFrame:
     if path.suffix.lower() in (".dat", ".item"):
         frame = log_tables.cells(path, ("::", "\t", "|")).frame
         if ":" in (frame.row(0)[0] or ""):
-            return _typed(frame)
+            return _typed(path, frame)
         if frame.width == _BEFORE_GENRES + len(_GENRES):
             return _flagged(frame)
         return frame.rename(dict(zip(frame.columns, _UNNAMED)))
@@ -125,10 +125,10 @@ def _flagged(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.select(*names, pl.concat_str(genres, separator="|", ignore_nulls=True).alias(GROUP))
 
 
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+def _typed(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     """RecBole's: each name in the first row with its type; spaces part the members of a sequence."""
     named = [str(name).split(":") for name in frame.row(0)]
-    frame = frame[1:].rename(dict(zip(frame.columns, (name for name, *_ in named))))
+    frame = log_tables.with_names(path, frame[1:], [name for name, *_ in named])
     lists = [name for name, *kind in named if kind == ["token_seq"] and log_tables.plain(name) in _CALLED[GROUP]]
     return frame.with_columns(pl.col(name).str.replace_all(" ", "|", literal=True) for name in lists)
 

@@ -122,10 +122,11 @@ def _table(path: Path) -> tables.Table:
     ending = Path(path.name.lower().removesuffix(".gz")).suffix
     if ending in _UNNAMED_ENDINGS:
         table = cells(path)
-        return _named_after_all(path, table) if _are_names(table.frame.row(0)) else _unnamed(path, table)
+        return named_after_all(path, table) if _are_names(table.frame.row(0)) else _unnamed(path, table)
     if ending in _TYPED_ENDINGS:
         table = tables.read(path, TAKES, ending=".tsv")
-        return table._replace(frame=table.frame.rename({name: name.split(":")[0] for name in table.frame.columns}))
+        names = [name.split(":")[0] for name in table.frame.columns]
+        return table._replace(frame=with_names(path, table.frame, names))
     if not tables.is_table(path):
         raise InputError(f"{path} is not named as a log is. {TAKES}.")
     table = tables.read(path, TAKES)
@@ -141,10 +142,26 @@ def _are_names(cells: Sequence[str | None]) -> bool:
     return any(plain(cell or "") in known for cell in cells)
 
 
-def _named_after_all(path: Path, table: tables.Table) -> tables.Table:
+def named_after_all(path: Path, table: tables.Table) -> tables.Table:
+    """The rows below the first, which has the names of the columns, and a note on it.
+
+    Raises:
+        InputError: two of the columns have one name.
+    """
     frame, names = table.frame, [cell or f"column_{number}" for number, cell in enumerate(table.frame.row(0), 1)]
     note = f"The first line of {path.name} is taken as the names of its columns."
-    return tables.Table(frame[1:].rename(dict(zip(frame.columns, names))), 2, (*table.notes, note))
+    return tables.Table(with_names(path, frame[1:], names), 2, (*table.notes, note))
+
+
+def with_names(path: Path, frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The frame with other names of its columns.
+
+    Raises:
+        InputError: two of them have one name.
+    """
+    if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise InputError(f"{path} has several columns {', '.join(map(repr, twice))}. Rename all but one.")
+    return frame.rename(dict(zip(frame.columns, names)))
 
 
 def _unnamed(path: Path, table: tables.Table) -> tables.Table:

@@ -256,6 +256,15 @@ def test_columns_that_are_mistaken_are_refused(log, text, options, said):
         log(text, **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "names"),
+    [("log.inter", "user_id:token\titem_id:token\ta:float\ta:token"), ("log.dat", "user\titem\ta\ta")],
+)
+def test_names_that_stand_twice_are_refused_where_they_are_read_off_a_line_or_cut(log, name, names):
+    with pytest.raises(InputError, match=rf"{name} has several columns 'a'\. Rename all but one"):
+        log(f"{names}\n1\t2\t3\t4\n", name)
+
+
 def test_a_folder_with_several_logs_is_refused(tmp_path):
     for name in ("a.inter", "b.inter"):
         (tmp_path / name).write_text("user_id:token\titem_id:token\n1\t2\n")

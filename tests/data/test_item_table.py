@@ -64,6 +64,7 @@ def test_groups_alone_are_enough(tmp_path):
         ("items.pdf", "x", "not named as a table"),
         ("items.csv", "item,title\n", "has no item in it"),
         ("items.item", "item_id:token\ttitle:token_seq\n", "has no item in it"),
+        ("items.item", "item_id:token\tyear:float\tyear:token\n1\t2\t3\n", "items.item has several columns 'year'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_is_there(tmp_path, name, content, said):
