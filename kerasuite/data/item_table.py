@@ -63,8 +63,8 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
     Raises:
         InputError: it cannot be read, no column holds ids, or none of the ids is in the catalogue.
     """
-    frame = _frame(path)
-    names, notes = _columns(path, frame, item_ids)
+    frame, notes = _frame(path)
+    names, said = _columns(path, frame, item_ids)
     cells = [pl.col(name).fill_null("").str.strip_chars().alias(what) for what, name in names.items()]
     with_id = frame.select(cells).filter(pl.col(ID) != "")
     known = with_id.unique(ID, keep="first", maintain_order=True)
@@ -88,7 +88,10 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
         "row(s) of it have no id": len(frame) - len(with_id),
         "row(s) of it have an id that stands there before": len(with_id) - len(known),
     }
-    notes += (f"Titles and groups of the items are those of {path.name}.",)
+    notes += (
+        *said,
+        f"Titles and groups of the items are those of {path.name}.",
+    )
     notes += tuple(f"{count:,} {what}." for what, count in counted.items() if count)
     if (columns[1] != "").any():
         notes += (
@@ -102,19 +105,30 @@ def _first(groups: str) -> str:
     return parts[0].strip()
 
 
-def _frame(path: Path) -> pl.DataFrame:
+def _frame(path: Path) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The table with names of its columns, and a sentence on where these are from, if that is not as usual."""
     if not path.is_file():
         raise InputError(f"--items {path} is not there as a file.")
     if path.suffix.lower() in (".dat", ".item"):
         frame = log_tables.cells(path, ("::", "\t", "|")).frame
         if ":" in (frame.row(0)[0] or ""):
-            return _typed(path, frame)
+            return _typed(path, frame), ()
+        if _are_names(frame.row(0)):
+            named = log_tables.named_after_all(path, tables.Table(frame, 1))
+            return named.frame, named.notes
         if frame.width == _BEFORE_GENRES + len(_GENRES):
-            return _flagged(frame)
-        return frame.rename(dict(zip(frame.columns, _UNNAMED)))
+            return _flagged(frame), ()
+        return frame.rename(dict(zip(frame.columns, _UNNAMED))), ()
     if not tables.is_table(path):
         raise InputError(f"--items {path} is not named as a table is ({', '.join(tables.ENDINGS)}, .item, .dat).")
-    return tables.read(path, "--items takes a table of ids, titles and groups.").frame
+    return tables.read(path, "--items takes a table of ids, titles and groups.").frame, ()
+
+
+def _are_names(cells: Sequence[str | None]) -> bool:
+    """Whether a first line has names, as in HetRec's files: of the ids and of titles or groups, and no number."""
+    there = {log_tables.plain(cell or "") for cell in cells}
+    told = {*_CALLED[TITLE], *_CALLED[GROUP]}
+    return bool(there & {*_CALLED[ID]} and there & told) and not any(cell.isdigit() for cell in there)
 
 
 def _flagged(frame: pl.DataFrame) -> pl.DataFrame:

@@ -26,6 +26,25 @@ def test_movielens_and_recbole_files_are_read(tmp_path):
     assert (item.titles[0], item.groups[0]) == ("Toy Story", "Animation")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "titles", "groups"),
+    [
+        ("movies.dat", "id\ttitle\timdbID\n1\tHeat\t0113277\n2\tUp\t1049413\n", ["Heat", "Up"], ["", ""]),
+        ("artists.dat", "url\tname\tartist\tid\nhttp://a\tDiary\tx\t2\n", ["", "Diary"], ["", ""]),
+        ("own.item", "genres|movie_id\nDrama|1\n", ["", ""], ["Drama", ""]),
+    ],
+)
+def test_a_first_line_of_names_says_which_column_is_which(tmp_path, name, content, titles, groups):
+    found = read(tmp_path / name, content, ("1", "2"))
+    assert (found.titles.tolist(), found.groups.tolist()) == (titles, groups)
+    assert f"The first line of {name} is taken as the names of its columns." in found.notes
+
+
+def test_a_first_item_that_is_called_as_columns_are_is_an_item(tmp_path):
+    found = read(tmp_path / "movies.dat", "1::Item::Class\n2::Name::Brand\n")
+    assert (found.titles.tolist(), found.groups.tolist()) == (["Item", "Name", ""], ["Class", "Brand", ""])
+
+
 def test_the_flags_of_movielens_100k_are_read_as_genres(tmp_path):
     def line(number, title, *genres):
         flags = "|".join("1" if place in genres else "0" for place in range(19))
@@ -65,6 +84,7 @@ def test_groups_alone_are_enough(tmp_path):
         ("items.csv", "item,title\n", "has no item in it"),
         ("items.item", "item_id:token\ttitle:token_seq\n", "has no item in it"),
         ("items.item", "item_id:token\tyear:float\tyear:token\n1\t2\t3\n", "items.item has several columns 'year'"),
+        ("items.dat", "id\ttitle\ttitle\n1\tx\ty\n", "several columns 'title'. Rename all but one"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_what_is_there(tmp_path, name, content, said):
