@@ -37,7 +37,7 @@ def run(
     splits = load(config)
     say(splits.notes, splits.warnings)
     if splits.skipped:
-        write_skipped(run_dir, splits.skipped)
+        write_skipped(run_dir, splits.skipped, splits.counts["skipped"])
     data, settings = splits.fingerprint(), devices.versions() | config.of_all_workers
     workers.require_alike({"data": data} | settings)
     run_directory.require_same(run_dir, "data", data)
@@ -52,11 +52,17 @@ def run(
         return finish(config, fitted, splits, run_dir, seconds)
 
 
-def write_skipped(folder: Path, skipped: Sequence[Skipped]) -> None:
-    """Write a table of the inputs that could not be used, with the reasons: warnings name the first of many."""
+def write_skipped(folder: Path, skipped: Sequence[Skipped], total: int = 0) -> None:
+    """Write a table of the inputs that could not be used, with the reasons: warnings name the first of many.
+
+    Args:
+        total: how many these are, if more than are given; a last row says it.
+    """
     import polars
 
     rows = [(str(each.id), each.reason) for each in skipped]
+    if total > len(rows):
+        rows.append((f"and {total - len(rows):,} more", f"this table names the first {len(rows):,}"))
     table = polars.DataFrame(rows, schema={"input": polars.String, "reason": polars.String}, orient="row")
     whole_files.write(folder / run_directory.SKIPPED, table.write_csv())
 

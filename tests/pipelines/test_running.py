@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasuite import cli, devices, run_directory
-from kerasuite.contracts import Examples
+from kerasuite.contracts import Examples, Skipped, Splits
 from kerasuite.errors import InputError
 from kerasuite.models import backbones
 from kerasuite.pipelines import _running
@@ -48,6 +48,30 @@ def test_what_an_older_run_did_not_remember_of_its_machine_is_no_change(run_dir,
     run_directory.remember(run_dir, "machine", lambda: {name: here[name] for name in ("processor", "cores")})
     _running._warn_of_another_machine(run_dir, here)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("total", "rows"), [(0, []), (2, []), (1502, ['"and 1,500 more",this table names the first 2'])]
+)
+def test_a_table_of_what_was_skipped_says_how_many_it_does_not_name(tmp_path, total, rows):
+    _running.write_skipped(tmp_path, [Skipped("a.csv[2]", "no user"), Skipped("a.csv[3]", "no item")], total)
+    lines = (tmp_path / "skipped.csv").read_text().splitlines()
+    assert lines == ["input,reason", "a.csv[2],no user", "a.csv[3],no item", *rows]
+
+
+def test_a_run_says_in_its_table_how_many_more_were_skipped(run_dir):
+    def train(*given):
+        raise InputError("far enough")
+
+    module = cli.pipeline("lstm_recommender")
+    examples = Examples({"x": np.zeros(2)}, np.zeros(2, int))
+    splits = Splits(examples, examples, examples, (Skipped("a.csv[2]", "no user"),), num_skipped=4)
+    with pytest.raises(InputError, match="far enough"):
+        _running.run(module.Config(devices="cpu:2"), run_dir, lambda config: splits, train, None)
+    assert (run_dir / "skipped.csv").read_text().splitlines()[1:] == [
+        "a.csv[2],no user",
+        "and 3 more,this table names the first 1",
+    ]
 
 
 def test_every_pipeline_is_tried():
