@@ -97,6 +97,8 @@ def evaluate(
 
     began = time.monotonic()
     log = _next_item.read_another("evaluate", data, asdict(settings))
+    if log.skipped:
+        _running.write_skipped(folder, log.skipped, log.num_skipped)
     examples, notes = histories.last_items(log)
     warnings = [*interactions.skipped_sentence(log), *_trained_on(splits.train, examples)]
     _running.say([*log.notes, *notes], warnings)

@@ -123,6 +123,16 @@ def test_another_log_is_evaluated_with_the_runs_baselines(finished, tmp_path):
     assert (odd["target"], odd["rank"]) == ("(not in the catalogue)", "")
 
 
+def test_rows_of_another_log_that_were_skipped_stand_in_a_table(finished, tmp_path):
+    path = write_log(tmp_path / "new.csv", [*walks(30, seed=5), *[("", "i01", 1)] * 1002])
+    assert cli.main(["evaluate", str(finished), "--data", str(path), "--output", str(tmp_path / "report")]) == 0
+    assert metrics_of(tmp_path / "report")["examples"] == {"test": 30, "skipped": 1002}
+    with open(tmp_path / "report" / "skipped.csv") as file:
+        rows = list(csv.reader(file))
+    assert rows[1][1] == "no user"
+    assert rows[1001:] == [["and 2 more", "this table names the first 1,000"]]
+
+
 def test_the_runs_own_log_evaluates_to_the_runs_own_numbers_though_users_come_back_to_items(config, tmp_path):
     rows = [*walks(60), *((f"u{user:03d}", f"i{user % ITEMS:02d}", 99) for user in range(0, 60, 2))]
     path = write_log(tmp_path / "log.csv", rows)
