@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from kerasuite.contracts import Skipped, named
-from kerasuite.data import log_tables, tables
+from kerasuite.data import log_tables, log_times, tables
 from kerasuite.data.log_tables import ITEM, RATING, REST, ROW, SOURCE, TIME, USER, LogColumns
 from kerasuite.errors import InputError
 
@@ -176,7 +176,7 @@ def _with_numbers(rows: pl.DataFrame, ratings: _Ratings) -> tuple[pl.DataFrame, 
         is_broken = pl.col(what).str.contains(tables.NOT_TEXT, literal=True)
         faults.append((is_broken, pl.format(f"{what} {{}} is not UTF-8", what)))
     if TIME in rows.columns:
-        seconds, is_number = log_tables.seconds(rows[TIME]), log_tables.are_numbers(rows[TIME])
+        seconds, is_number = log_times.seconds(rows[TIME]), log_times.are_numbers(rows[TIME])
         is_date = ~is_number & seconds.is_not_null()
         # Numbers cannot be compared with dates: which are fewer go.
         kinds, other = (("date", "numbers"), is_date) if is_number.sum() >= is_date.sum() else (

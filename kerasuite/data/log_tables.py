@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from kerasuite.data import delimited, named, tables
+from kerasuite.data import delimited, log_times, named, tables
 from kerasuite.errors import InputError
 
 USER, ITEM, TIME, RATING = "user", "item", "time", "rating"
@@ -173,7 +173,7 @@ def _unnamed(path: Path, table: tables.Table) -> tables.Table:
         )
     names = _UNNAMED[width]
     if width == 4:
-        third, fourth = (seconds(frame[:_LOOKED_AT, column]).median() or 0 for column in (2, 3))
+        third, fourth = (log_times.seconds(frame[:_LOOKED_AT, column]).median() or 0 for column in (2, 3))
         # No rating is so large, but seconds since 1970 are.
         names = (USER, ITEM, TIME, RATING) if third > max(_EPOCHS, fourth) else names
     note = f"{path.name} has no names above its columns: they are taken as {', '.join(names)}."
@@ -271,8 +271,8 @@ def _time_by_its_values(path: Path, frame: pl.DataFrame, others: Iterable[str]) 
         known = known.filter(known != "")
         if name in others or not len(known) or not _SPEAKS_OF_TIMES.search(name.lower()):
             continue
-        times = seconds(known)
-        are_dates = times.null_count() == 0 and not are_numbers(known).any()
+        times = log_times.seconds(known)
+        are_dates = times.null_count() == 0 and not log_times.are_numbers(known).any()
         if are_dates or (times.median() or 0) > _EPOCHS:
             found.append(name)
         else:
@@ -295,33 +295,3 @@ def _time_by_its_values(path: Path, frame: pl.DataFrame, others: Iterable[str]) 
 def plain(name: str) -> str:
     """A column's name in lower case, letters and digits alone."""
     return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def are_numbers(times: pl.Series) -> pl.Series:
-    """Which times are numbers, as text."""
-    return times.cast(pl.Float64, strict=False).is_finite().fill_null(False)
-
-
-def seconds(times: pl.Series) -> pl.Series:
-    """Times of numbers or of dates as float64, dates in seconds since 1970; null where it is neither.
-
-    Example:
-        >>> seconds(pl.Series(["12.5", "1970-01-02", "1970-01-01 01:00:00+01:00", "soon"])).to_list()
-        [12.5, 86400.0, 0.0, None]
-    """
-    numbers = times.cast(pl.Float64, strict=False).set(~are_numbers(times), None)
-    if not numbers.null_count():
-        return numbers
-    day = "%Y-%m-%d"
-    # By itself %Y takes 15 of 15-03-23 for a year.
-    times = times.str.extract(r"^(\d{4}-.*)$")
-    # A time stands behind a T or a space, and what it is in may follow: Z, UTC, GMT, +01:00, or PostgreSQL's +01.
-    times = times.str.replace(r"^(\d+-\d+-\d+) +", "${1}T").str.replace(r"\s*(Z|UTC|GMT)$", "").str.replace(" ", "")
-    times = times.str.replace(r"(T[\d:.]+[+-]\d\d)$", "${1}00")
-    for pattern in (f"{day}T%H:%M:%S%.f", f"{day}T%H:%M", f"{day}T%H:%M:%S%.f%z", f"{day}T%H:%M%z", day):
-        if pattern == day:
-            dates = times.str.to_date(pattern, strict=False).cast(pl.Datetime("us"))
-        else:
-            dates = times.str.to_datetime(pattern, strict=False, time_unit="us")
-        numbers = numbers.fill_null(dates.to_physical().cast(pl.Float64) / 1e6)
-    return numbers
