@@ -22,7 +22,7 @@ def seconds(times: pl.Series) -> pl.Series:
         return numbers
     day = "%Y-%m-%d"
     # By itself %Y takes 15 of 15-03-23 for a year.
-    times = times.str.extract(r"^(\d{4}-.*)$")
+    times = times.str.extract(r"^\s*(\d{4}-.*)$")
     # A time stands behind a T or a space, and what it is in may follow: Z, UTC, GMT, +01:00, or PostgreSQL's +01.
     times = times.str.replace(r"^(\d+-\d+-\d+) +", "${1}T").str.replace(r"\s*(Z|UTC|GMT)$", "").str.replace(" ", "")
     times = times.str.replace(r"(T[\d:.]+[+-]\d\d)$", "${1}00")

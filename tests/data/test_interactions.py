@@ -358,6 +358,11 @@ def test_without_names_a_third_column_of_seconds_since_1970_is_the_time(log):
     assert any("taken as user, item, time, rating" in note for note in found.notes)
 
 
+def test_without_names_dates_may_have_a_space_before_them(log):
+    found = log("1, 10, 2024-01-02, 5\n1, 20, 2024-01-01, 4\n", "log.txt")
+    assert found.times.tolist() == [1704067200.0, 1704153600.0]
+
+
 @pytest.mark.parametrize("text", ["a x \na y\n", "a  x\na   y\n", " a x\na y  \r\n"])
 def test_spaces_that_stand_several_times_or_at_an_end_part_nothing_more(log, text):
     assert told(log(text, "log.txt")) == [("a", "x"), ("a", "y")]
