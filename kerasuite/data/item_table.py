@@ -88,10 +88,7 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
         "row(s) of it have no id": len(frame) - len(with_id),
         "row(s) of it have an id that stands there before": len(with_id) - len(known),
     }
-    notes += (
-        *said,
-        f"Titles and groups of the items are those of {path.name}.",
-    )
+    notes += (*said, f"Titles and groups of the items are those of {path.name}.")
     notes += tuple(f"{count:,} {what}." for what, count in counted.items() if count)
     if (columns[1] != "").any():
         notes += (
