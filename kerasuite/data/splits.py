@@ -136,8 +136,8 @@ def complete(source: Source, *, validation_fraction: float, test_fraction: float
     notes = source.notes
     if train.groups is not None and len(source.parts) < len(parts):
         held = {name: part for name, part in parts.items() if part.groups is not None}
-        shares = [f"{len(np.unique(part.groups)):,} in {name} ({len(part):,} rows)" for name, part in held.items()]
-        notes += (f"All rows of a group stand in one part; there are {', '.join(shares)}.",)
+        shares = [f"{len(np.unique(part.groups)):,} for {name} ({len(part):,} rows)" for name, part in held.items()]
+        notes += (f"All rows of a group stand in one part. Groups: {', '.join(shares)}.",)
     absent = [sentence for name, part in parts.items() for sentence in absent_classes(name, part)]
     warnings = (*skipped_warning(source.skipped), *absent)
     return Splits(train, validation, test, source.skipped, notes, warnings, columns=source.columns)

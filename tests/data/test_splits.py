@@ -63,7 +63,10 @@ def test_few_groups_that_are_each_more_than_the_share_are_held_out_one_by_one(nu
         Source(examples(np.arange(len(groups)) % 2, groups)), validation_fraction=0.1, test_fraction=0.1, seed=0
     )
     assert [len(np.unique(part.groups)) for part in (parts.validation, parts.test)] == [1, 1]
-    assert f"{num_groups - 2} in train ({(num_groups - 2) * 120:,} rows), 1 in validation (120 rows)" in parts.notes[0]
+    assert (
+        f"Groups: {num_groups - 2} for train ({(num_groups - 2) * 120:,} rows), 1 for validation (120 rows)"
+        in parts.notes[0]
+    )
 
 
 def test_two_groups_cannot_stand_in_three_parts():
