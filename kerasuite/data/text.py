@@ -86,7 +86,7 @@ def normalised(texts: tf.Tensor, *, lowercase: bool) -> tf.Tensor:
     of English, which have vectors of their own.
     """
     texts = tf.strings.regex_replace(texts, r"[^\P{C}\t\n\r]|\x{FFFD}", "")
-    texts = tf.strings.regex_replace(texts, r"\p{Z}", " ")
+    texts = tf.strings.regex_replace(texts, r"[^\P{Z} ]", " ")
     if not lowercase:
         return texts
     apart = tf_text.normalize_utf8(tf.strings.lower(texts, "utf-8"), "NFD")
@@ -201,7 +201,6 @@ def tokenised(examples: Examples, prepare: TextPreparation | WholeTexts, limit_b
 
 def _tokenised(examples: Examples, prepare: TextPreparation, limit_bytes: int) -> Examples:
     texts = tf.data.Dataset.from_tensor_slices(examples.inputs[TEXT].astype(object)).batch(BATCH_SIZE)
-    texts = texts.map(partial(normalised, lowercase=True))
     batches = texts.map(prepare.ids, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
     lengths, counts = [], []
     with tempfile.SpooledTemporaryFile(limit_bytes) as file:

@@ -57,6 +57,15 @@ def test_what_is_served_is_what_was_trained_on(prepare):
         assert row.tolist() == ids + [0] * (8 - len(ids))
 
 
+def test_capitals_count_in_training_as_in_serving_where_the_encoder_knows_them():
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "good", "Good", "GOOD", "café"]
+    cased = TextPreparation(Vocabulary(WordPiece(pieces, lowercase=False), start=2, end=3, pad=0, longest=16), 16)
+    texts = ["Good café", "GOOD good"]
+    trained = tokenised(Examples({"text": np.array(texts, object)}, np.array([0, 1])), cased)
+    assert [ids.tolist() for ids in trained.inputs["token_ids"][np.arange(2)]] == [[2, 5, 7, 3], [2, 6, 4, 3]]
+    assert cased.serve_batch(tf.constant(texts)).to_list() == [[2, 5, 7, 3], [2, 6, 4, 3]]
+
+
 def test_ids_that_lie_in_a_file_are_the_same(prepare):
     on_disk = tokenised(examples(), prepare, limit_bytes=8).inputs["token_ids"]
     assert isinstance(on_disk.values, np.memmap)
