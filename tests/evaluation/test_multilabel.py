@@ -4,11 +4,14 @@ from sklearn import metrics as theirs
 
 from kerasuite.errors import InputError
 from kerasuite.evaluation.drawing import png
+from kerasuite.evaluation.intervals import bootstrap
 from kerasuite.evaluation.multilabel import (
     LabelMatricesDisplay,
     MistakesTable,
     answers,
     class_rows,
+    macro_f1,
+    micro_f1,
     multilabel_metrics,
     verdict,
 )
@@ -38,6 +41,16 @@ def test_the_numbers_are_those_of_scikit_learn(seed):
     assert found["micro_f1"].value == pytest.approx(theirs.f1_score(labels, said, average="micro"))
     assert found["macro_f1"].value == pytest.approx(theirs.f1_score(labels, said, average="macro"))
     assert found["exact_match_accuracy"].value == pytest.approx(theirs.accuracy_score(labels, said))
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(60) // 3])
+def test_intervals_are_of_the_same_numbers_on_each_resample(groups):
+    rng = np.random.default_rng(0)
+    labels, probabilities = rng.integers(0, 2, (60, 3)), rng.random((60, 3))
+    said = probabilities >= 0.5
+    found = multilabel_metrics(labels, probabilities, groups=groups)
+    for name, of in (("micro_f1", micro_f1), ("macro_f1", macro_f1)):
+        assert found[name] == bootstrap(lambda rows, of=of: of(labels[rows], said[rows]), 60, groups=groups)
 
 
 def test_a_matrix_for_each_class_is_that_of_scikit_learn():
