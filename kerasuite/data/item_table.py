@@ -13,6 +13,7 @@ from kerasuite.data import log_tables, tables
 from kerasuite.errors import InputError
 
 ID, TITLE, GROUP = "id", "title", "group"
+MOST_LETTERS = 200
 # What a column may be called, with spaces, dashes and underscores left out.
 _CALLED = {
     ID: (ID, *log_tables.CALLED[log_tables.ITEM]),
@@ -78,23 +79,26 @@ def read(path: Path, item_ids: Sequence[str]) -> Items:
             f"None of the {len(known):,} items of {path} is in the log; the first is {known[ID][0]!r}, and the log's "
             f"first is {item_ids[0]!r}."
         )
-    columns = [
-        found[what].fill_null("").to_numpy().astype(str) if what in found.columns else np.full(len(item_ids), "")
-        for what in (TITLE, GROUP)
-    ]
-    columns[1] = np.array([_first(group) for group in columns[1].tolist()])
+    titles = _texts(found, TITLE)
+    groups = [_first(several) for several in _texts(found, GROUP)]
     counted = {
         f"of {len(item_ids):,} items are not in it": len(item_ids) - number,
         "row(s) of it have no id": len(frame) - len(with_id),
         "row(s) of it have an id that stands there before": len(with_id) - len(known),
+        f"titles of over {MOST_LETTERS} letters are cut": sum(len(title) > MOST_LETTERS for title in titles),
     }
     notes += (*said, f"Titles and groups of the items are those of {path.name}.")
     notes += tuple(f"{count:,} {what}." for what, count in counted.items() if count)
-    if (columns[1] != "").any():
+    if any(groups):
         notes += (
             f"Of {path.name}, {names[GROUP]!r} is taken as the group of an item, the first where there are several.",
         )
-    return Items(*columns, notes)
+    # Each array is as wide as the longest that it holds.
+    return Items(*(np.array([text[:MOST_LETTERS] for text in texts]) for texts in (titles, groups)), notes)
+
+
+def _texts(frame: pl.DataFrame, what: str) -> list[str]:
+    return frame[what].fill_null("").to_list() if what in frame.columns else [""] * len(frame)
 
 
 def _first(groups: str) -> str:

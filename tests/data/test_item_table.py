@@ -18,6 +18,13 @@ def test_titles_and_groups_come_in_the_order_of_the_catalogue(tmp_path):
     assert any("'genres' is taken as the group" in note for note in found.notes)
 
 
+def test_long_titles_are_cut_and_counted_since_all_take_as_much_room_as_the_longest(tmp_path):
+    found = read(tmp_path / "a.csv", f"id,title,genre\n1,{'t' * 3000},{'g' * 3000}\n2,Two,x\n3,Three,y\n")
+    assert found.titles.tolist() == ["t" * 200, "Two", "Three"]
+    assert found.groups.tolist() == ["g" * 200, "x", "y"]
+    assert "1 titles of over 200 letters are cut." in found.notes
+
+
 def test_movielens_and_recbole_files_are_read(tmp_path):
     dat = read(tmp_path / "movies.dat", "1::Amélie (2001)::Comedy|Romance\n2::Heat::Crime\n".encode("latin-1"))
     assert (dat.titles[:2].tolist(), dat.groups[:2].tolist()) == (["Amélie (2001)", "Heat"], ["Comedy", "Crime"])
